@@ -1,0 +1,35 @@
+# Every target installs what it needs. `make test` and `make check` are what CI runs.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+.PHONY: help install test check demo bench
+help:
+	@echo "make install   .venv with everything a developer needs"
+	@echo "make test      all tests (PYTEST_ARGS='-m \"not slow\"' for the fast ones)"
+	@echo "make check     ruff, mypy --strict, import-linter, pytest"
+	@echo "make demo      train, export, serve and predict on a real data set"
+	@echo "make bench     measure, and say where the figures go"
+
+install: $(VENV)/.installed
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+test: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+demo: install
+	./scripts/install_linux.sh --demo
+
+bench: install
+	$(BIN)/python -m benchmarks

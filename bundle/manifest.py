@@ -1,0 +1,215 @@
+"""The manifest: everything a server must know of a model, in one frozen, versioned document.
+
+Bytes come in through `parse_manifest` and go out through `Manifest.to_bytes`; the signature covers those exact bytes,
+so nothing here may be re-serialised between signing and verifying.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from bundle.errors import MalformedBundle, UnsupportedSchema
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.sig"
+MAX_LABELS = 100_000
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Task(StrEnum):
+    """How labels relate: exactly one of them is true of an image, or any number of them."""
+
+    SINGLE_LABEL = "single_label"
+    MULTI_LABEL = "multi_label"
+
+
+class Frozen(BaseModel):
+    """A closed, immutable document: an unknown field is an error, not a surprise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class PreprocessSpec(Frozen):
+    """How image bytes become the uint8 array that the model takes. `bundle.preprocess` is its only implementation."""
+
+    version: Literal[1] = 1
+    height: int = Field(ge=8, le=4096, description="rows of the model's input, pixels")
+    width: int = Field(ge=8, le=4096, description="columns of the model's input, pixels")
+    resize: Literal["squash", "center_crop"] = Field(
+        default="squash",
+        description="squash: the whole image, its aspect ratio given up; center_crop: the largest centred"
+        " rectangle of the model's aspect ratio, times crop_fraction",
+    )
+    crop_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    jpeg_scaled_decode: bool = Field(
+        default=True,
+        description="decode a JPEG at the smallest DCT scale that keeps at least twice the input's size",
+    )
+
+
+class TensorSpec(Frozen):
+    name: str
+    dtype: Literal["uint8", "float32"]
+    shape: tuple[int | Literal["batch"], ...]
+
+
+class Calibration(Frozen):
+    """Temperature scaling (Guo et al. 2017); the temperature is part of the graph already and recorded here."""
+
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    fitted_on: str = "none"
+    ece_before: Fraction | None = None
+    ece_after: Fraction | None = None
+
+
+class UnknownRejection(Frozen):
+    """An image whose energy (log-sum-exp of the logits, Liu et al. 2020) lies below the threshold is unknown."""
+
+    method: Literal["energy"] = "energy"
+    energy_threshold: Finite
+    known_rejected_fraction: Fraction = Field(
+        description="share of known validation images below the threshold"
+    )
+
+
+class MetricEstimate(Frozen):
+    """A figure with its 95 % bootstrap interval."""
+
+    value: Finite
+    low: Finite | None = None
+    high: Finite | None = None
+
+
+class ParityReport(Frozen):
+    """Largest absolute difference of final probabilities, real image bytes to scores, against the trained model."""
+
+    images: int = Field(ge=1)
+    batch_sizes: tuple[int, ...]
+    max_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    decisions_flipped: int = Field(ge=0)
+
+
+class Variant(Frozen):
+    """One form of the model: its file and the proof that it answers as the trained model does."""
+
+    name: str
+    precision: Literal["fp32", "fp16", "int8"]
+    file: FileName
+    parity: ParityReport
+
+
+class DatasetFacts(Frozen):
+    """What the model was trained on: a digest of the snapshot, and counts."""
+
+    snapshot_sha256: Sha256
+    images: dict[str, int] = Field(description="images per split: train, validation, test")
+    label_counts: dict[str, int] = Field(description="training images per label")
+
+
+class BackboneFacts(Frozen):
+    name: str
+    sha256: Sha256
+    fine_tuned: bool
+
+
+class FileEntry(Frozen):
+    name: FileName
+    size: int = Field(ge=0)
+    sha256: Sha256
+
+
+class Manifest(Frozen):
+    """The signed description of one model version."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    model_id: Sha256 = Field(description="SHA-256 of the ONNX file: the same model has the same id")
+    name: ModelName
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")] = "1"
+    created_at: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    task: Task
+    labels: tuple[str, ...] = Field(min_length=1, max_length=MAX_LABELS)
+    thresholds: tuple[Fraction, ...] = Field(
+        description="per label; used for decisions in multi-label models"
+    )
+    calibration: Calibration = Calibration()
+    unknown: UnknownRejection | None = None
+    preprocessing: PreprocessSpec
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+    backbone: BackboneFacts
+    dataset: DatasetFacts
+    metrics: dict[str, dict[str, MetricEstimate]] = Field(description="split -> metric -> estimate")
+    variants: tuple[Variant, ...] = Field(min_length=1)
+    golden: FileName = "golden.npz"
+    library_versions: dict[str, str] = {}
+    files: tuple[FileEntry, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels: expected each label once")
+        if any(not label.strip() for label in self.labels):
+            raise ValueError("labels: expected no empty label")
+        if len(self.thresholds) != len(self.labels):
+            raise ValueError(
+                f"thresholds: expected {len(self.labels)} (one a label), found {len(self.thresholds)}"
+            )
+        names = [entry.name for entry in self.files]
+        if len(set(names)) != len(names):
+            raise ValueError("files: expected each name once")
+        if MANIFEST_NAME in names or SIGNATURE_NAME in names:
+            raise ValueError("files: the manifest and its signature cannot list themselves")
+        wanted = {self.golden, *(variant.file for variant in self.variants)}
+        if not wanted <= set(names):
+            raise ValueError(f"files: expected {sorted(wanted - set(names))} to be listed")
+        return self
+
+    def to_bytes(self) -> bytes:
+        """Canonical UTF-8 JSON (sorted keys, two spaces): the bytes that are signed."""
+        document = self.model_dump(mode="json")
+        return (json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Read a manifest from its bytes, which must already have been verified.
+
+    Raises UnsupportedSchema for another schema version, MalformedBundle for anything else that does not fit.
+    """
+    try:
+        document = json.loads(data, object_pairs_hook=_refuse_duplicate_keys)
+    except (ValueError, RecursionError) as error:
+        raise MalformedBundle(
+            f"{MANIFEST_NAME}: expected JSON, found {error}. Export the bundle again."
+        ) from error
+    found = document.get("schema_version") if isinstance(document, dict) else None
+    if found != SCHEMA_VERSION:
+        raise UnsupportedSchema(
+            f"{MANIFEST_NAME}: this install reads schema version {SCHEMA_VERSION}, found {found!r}."
+            " Export the bundle again, or install the Onsight version that wrote it."
+        )
+    try:
+        return Manifest.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "document"
+        raise MalformedBundle(
+            f"{MANIFEST_NAME}: {place}: {first['msg']}. Export the bundle again."
+        ) from error
+
+
+def _refuse_duplicate_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        raise ValueError("a key that stands twice in one object")
+    return dict(pairs)
