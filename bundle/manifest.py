@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from bundle.errors import MalformedBundle, UnsupportedSchema
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.sig"
 MAX_LABELS = 100_000
@@ -77,9 +77,7 @@ class UnknownRejection(Frozen):
 
     method: Literal["energy"] = "energy"
     energy_threshold: Finite
-    known_rejected_fraction: Fraction = Field(
-        description="share of known validation images below the threshold"
-    )
+    known_rejected_fraction: Fraction = Field(description="share of known validation images below the threshold")
 
 
 class MetricEstimate(Frozen):
@@ -139,9 +137,7 @@ class Manifest(Frozen):
     created_at: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     task: Task
     labels: tuple[str, ...] = Field(min_length=1, max_length=MAX_LABELS)
-    thresholds: tuple[Fraction, ...] = Field(
-        description="per label; used for decisions in multi-label models"
-    )
+    thresholds: tuple[Fraction, ...] = Field(description="per label; used for decisions in multi-label models")
     calibration: Calibration = Calibration()
     unknown: UnknownRejection | None = None
     preprocessing: PreprocessSpec
@@ -162,9 +158,7 @@ class Manifest(Frozen):
         if any(not label.strip() for label in self.labels):
             raise ValueError("labels: expected no empty label")
         if len(self.thresholds) != len(self.labels):
-            raise ValueError(
-                f"thresholds: expected {len(self.labels)} (one a label), found {len(self.thresholds)}"
-            )
+            raise ValueError(f"thresholds: expected {len(self.labels)} (one a label), found {len(self.thresholds)}")
         names = [entry.name for entry in self.files]
         if len(set(names)) != len(names):
             raise ValueError("files: expected each name once")
@@ -189,9 +183,7 @@ def parse_manifest(data: bytes) -> Manifest:
     try:
         document = json.loads(data, object_pairs_hook=_refuse_duplicate_keys)
     except (ValueError, RecursionError) as error:
-        raise MalformedBundle(
-            f"{MANIFEST_NAME}: expected JSON, found {error}. Export the bundle again."
-        ) from error
+        raise MalformedBundle(f"{MANIFEST_NAME}: expected JSON, found {error}. Export the bundle again.") from error
     found = document.get("schema_version") if isinstance(document, dict) else None
     if found != SCHEMA_VERSION:
         raise UnsupportedSchema(
@@ -203,9 +195,7 @@ def parse_manifest(data: bytes) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "document"
-        raise MalformedBundle(
-            f"{MANIFEST_NAME}: {place}: {first['msg']}. Export the bundle again."
-        ) from error
+        raise MalformedBundle(f"{MANIFEST_NAME}: {place}: {first['msg']}. Export the bundle again.") from error
 
 
 def _refuse_duplicate_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:

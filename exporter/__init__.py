@@ -1,1 +1,1 @@
-"""Run -> ONNX -> proof -> signed bundle. Fails closed: a model that does not answer as the trained one is never packed."""
+"""Run -> ONNX -> proof -> signed bundle. Fails closed: a model that differs from the trained one is never packed."""
