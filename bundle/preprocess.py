@@ -1,0 +1,49 @@
+"""Image bytes to the uint8 array that the model takes: the only implementation, for training and serving alike.
+
+In this order: decode (a JPEG at reduced scale where the spec allows it), orient, crop, resize. Normalisation is part of
+the model's graph. The same bytes and spec give the same pixels in every process. Never keeps state, never reads a file.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bundle.decode import DEFAULT_LIMITS, ImageLimits, decode_image
+from bundle.manifest import PreprocessSpec
+
+Box = tuple[float, float, float, float]
+
+
+def preprocess(data: bytes, spec: PreprocessSpec, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+    """Decode and resize one image file's bytes.
+
+    Returns a contiguous (spec.height, spec.width, 3) uint8 RGB array, 0 to 255.
+    Raises an ImageError (EmptyImage, ImageTooLarge, UnsupportedImage, CorruptImage).
+    """
+    min_size = (2 * spec.height, 2 * spec.width) if spec.jpeg_scaled_decode else None
+    return resize(decode_image(data, limits, min_size), spec)
+
+
+def resize(image: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
+    """Crop and resize an RGB image: Pillow's bilinear filter, widened when shrinking (antialiased).
+
+    image: (H, W, 3) uint8.  Returns a contiguous (spec.height, spec.width, 3) uint8 array.
+    """
+    height, width = image.shape[:2]
+    box = crop_box(height, width, spec)
+    if (height, width) == (spec.height, spec.width) and box == (0, 0, width, height):
+        return np.ascontiguousarray(image)
+    picture = Image.fromarray(image)
+    return np.asarray(picture.resize((spec.width, spec.height), Image.Resampling.BILINEAR, box=box))
+
+
+def crop_box(height: int, width: int, spec: PreprocessSpec) -> Box:
+    """The part of an image that the model sees: (left, top, right, bottom) in pixels, fractions allowed."""
+    if spec.resize == "squash":
+        return (0, 0, width, height)
+    scale = min(height / spec.height, width / spec.width) * spec.crop_fraction
+    box_height, box_width = spec.height * scale, spec.width * scale
+    left, top = (width - box_width) / 2, (height - box_height) / 2
+    return (left, top, left + box_width, top + box_height)
