@@ -1,0 +1,76 @@
+"""Precision-recall curves, average precision and the thresholds that give the best F1.
+
+One sort a label (scikit-learn's precision_recall_curve) gives all three. Curves are thinned for storage; average
+precision and thresholds are always computed on the full curve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve
+
+DEFAULT_THRESHOLD: Final = 0.5
+_CURVE_POINTS: Final = 200
+_CURVE_POINTS_ALL: Final = 40_000  # of all labels of a split together, so that a thousand labels stay a few megabytes
+_CURVE_POINTS_LEAST: Final = 20
+
+
+@dataclass(frozen=True)
+class RankCurve:
+    """The full curve of one label; K distinct scores, highest first.
+
+    precision, recall: (K,) float64 in [0, 1], of the rule "score >= threshold".
+    threshold: (K,) float64, the distinct scores, descending; recall therefore ascends.
+    """
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    threshold: NDArray[np.float64]
+
+    @property
+    def average_precision(self) -> float:
+        """Sum of (recall step) x precision, as scikit-learn's average_precision_score; no interpolation."""
+        return float(np.sum(np.diff(self.recall, prepend=0.0) * self.precision))
+
+
+def rank_curve(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> RankCurve | None:
+    """The precision-recall curve of one label: (N,) bool, (N,) scores; None where no image carries the label."""
+    if not truth.any():
+        return None
+    precision, recall, threshold = precision_recall_curve(truth, scores)
+    # scikit-learn ascends and ends with a made-up point (precision 1, recall 0), which belongs to no threshold
+    return RankCurve(precision[-2::-1], recall[-2::-1], threshold[::-1].astype(np.float64))
+
+
+def best_f1_threshold(curve: RankCurve) -> float:
+    """The threshold in (0, 1) that gives the highest F1; of equals, the highest.
+
+    It lies half way between the lowest accepted score and the next score below, so that rounding it in a file
+    or in float32 moves no image across it. Rounded to six significant digits, the form in which it is stored.
+    """
+    total = curve.precision + curve.recall
+    f1 = np.divide(2 * curve.precision * curve.recall, total, out=np.zeros_like(total), where=total > 0)
+    best = int(np.argmax(f1))
+    below = curve.threshold[best + 1] if best + 1 < len(curve.threshold) else 0.0
+    return float(f"{(curve.threshold[best] + below) / 2:.6g}")
+
+
+def curve_points(classes: int) -> int:
+    """How many points of each label's curve are stored: 200, fewer where there are more than 200 labels."""
+    return int(np.clip(_CURVE_POINTS_ALL // max(1, classes), _CURVE_POINTS_LEAST, _CURVE_POINTS))
+
+
+def thin(curve: RankCurve, points: int) -> RankCurve:
+    """At most `points` points of the curve, evenly spread over recall; its first and last points stay."""
+    # Between two positives recall stands still and precision only falls: the point at the positive is the one to keep.
+    rises = np.flatnonzero(np.diff(curve.recall, prepend=0.0) > 0)
+    kept = np.append(rises, len(curve.recall) - 1) if rises[-1] != len(curve.recall) - 1 else rises
+    if len(kept) > points:
+        wanted = np.linspace(curve.recall[kept[0]], curve.recall[kept[-1]], points - 1)
+        nearest = np.searchsorted(curve.recall[rises], wanted)
+        kept = np.unique(np.append(rises[np.minimum(nearest, len(rises) - 1)], kept[-1]))
+    return RankCurve(curve.precision[kept], curve.recall[kept], curve.threshold[kept])
