@@ -1,0 +1,111 @@
+"""Make the web application from its parts. Reads no environment, opens no file, starts no thread.
+
+A request passes, in this order: its id, the address (no percent-encoding, no backslash), the token, the view; on its
+way out: security headers, the rest of a refused body, one log line.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from time import perf_counter
+
+from flask import Flask, Response, g, request
+from werkzeug.routing import BaseConverter
+
+from server.auth import register_auth
+from server.context import EXTENSION, ServerContext
+from server.lifecycle import Lifecycle
+from server.problems import Problem, register_problems
+from server.registry import Registry
+from server.routes.health import health
+from server.routes.pages import pages
+from server.routes.predict import cloud
+from server.routes.v1 import v1
+from server.settings import ServerSettings
+from server.tokens import TokenStore
+from server.uploads import FORM_OVERHEAD_BYTES, MAX_FORM_PARTS, UploadRequest, discard_body
+
+log = logging.getLogger("onsight.request")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+PLAIN_ADDRESS = re.compile(r"/(?:[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*/?)?")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none';"
+    " form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class NameConverter(BaseConverter):
+    """A project's or a model's name in an address: nothing that could be a path."""
+
+    regex = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+    part_isolating = True
+
+
+def create_app(
+    settings: ServerSettings, registry: Registry, tokens: TokenStore, lifecycle: Lifecycle | None = None
+) -> Flask:
+    """The WSGI application. It answers at once; predictions wait for `registry.load`, which the caller runs."""
+    app = Flask("server")
+    app.request_class = UploadRequest
+    app.extensions[EXTENSION] = ServerContext(settings, registry, tokens, lifecycle or Lifecycle())
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_image_bytes + FORM_OVERHEAD_BYTES
+    app.config["MAX_FORM_MEMORY_SIZE"] = FORM_OVERHEAD_BYTES
+    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.compact = True  # type: ignore[attr-defined]
+    app.url_map.strict_slashes = False  # with and without: never a redirect, which would lose the body
+    app.url_map.merge_slashes = False
+    app.url_map.converters["name"] = NameConverter
+    app.before_request(_begin)
+    app.before_request(_refuse_unusual_addresses)
+    for blueprint in (health, cloud, v1, pages):
+        app.register_blueprint(blueprint)
+    register_auth(app)
+    register_problems(app)
+    app.after_request(_finish)
+    return app
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    g.started = perf_counter()
+
+
+def _refuse_unusual_addresses() -> None:
+    """Judge the address as it was sent: what is decoded later (%2F, %5C, %2e) was meant to deceive someone."""
+    raw = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
+    if PLAIN_ADDRESS.fullmatch(raw) is None or any(part in (".", "..") for part in raw.split("/")):
+        raise Problem(400, "ADDRESS_INVALID", "Addresses here are made of letters, digits, '.', '_', '-' and '/'.")
+
+
+def _finish(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.endpoint != "static":
+        response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Request-ID"] = g.request_id
+    if response.status_code >= 400:
+        discard_body(request, request.max_content_length or 0)
+    fields: dict[str, object] = {
+        "request_id": g.request_id,
+        "method": request.method,
+        # the rule, not the address: what a client puts into an address is not for the log
+        "route": request.url_rule.rule if request.url_rule else "-",
+        "status": response.status_code,
+        "ms": round((perf_counter() - g.started) * 1e3, 1),
+    }
+    for name in ("token_name", "model", "problem_code"):
+        if name in g:
+            fields[name] = g.get(name)
+    quiet = request.endpoint in ("static", "health.live", "health.ready") and response.status_code < 400
+    log.log(logging.DEBUG if quiet else logging.INFO, "request", extra=fields)
+    return response

@@ -1,0 +1,28 @@
+"""What a request handler may reach: the parts that `create_app` was given, and nothing global."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import current_app
+
+from server.lifecycle import Lifecycle
+from server.registry import Registry
+from server.settings import ServerSettings
+from server.tokens import TokenStore
+
+EXTENSION = "onsight"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerContext:
+    settings: ServerSettings
+    registry: Registry
+    tokens: TokenStore
+    lifecycle: Lifecycle
+
+
+def context() -> ServerContext:
+    """The parts of the app that answers the current request."""
+    found: ServerContext = current_app.extensions[EXTENSION]
+    return found

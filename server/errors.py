@@ -1,0 +1,54 @@
+"""What can go wrong while serving, grouped by who can mend it.
+
+OnsightError (bundle/errors.py)
+├── ServerError
+│   ├── ConfigurationError    the operator must act: a setting that cannot be, or is not safe
+│   ├── TokenStoreError       the operator must act: the token file cannot be read or written, or the name is taken
+│   ├── EngineError           the model cannot run on this machine
+│   │   ├── ProviderMismatch  the runtime would run elsewhere than asked
+│   │   └── GraphMismatch     the graph's inputs or outputs are not what the manifest says
+│   └── RegistryError         the caller asked for what is not there
+│       ├── UnknownModel      no such model is served
+│       └── ModelsLoading     this worker has not finished loading; try again
+└── (image and bundle errors: bundle/errors.py)
+
+`server/problems.py` says which status each becomes.
+"""
+
+from bundle.errors import OnsightError
+
+
+class ServerError(OnsightError):
+    code = "SERVER"
+
+
+class ConfigurationError(ServerError):
+    code = "CONFIGURATION"
+
+
+class TokenStoreError(ServerError):
+    code = "TOKEN_STORE"
+
+
+class EngineError(ServerError):
+    code = "ENGINE"
+
+
+class ProviderMismatch(EngineError):
+    code = "ENGINE_PROVIDER"
+
+
+class GraphMismatch(EngineError):
+    code = "ENGINE_GRAPH"
+
+
+class RegistryError(ServerError):
+    code = "REGISTRY"
+
+
+class UnknownModel(RegistryError):
+    code = "MODEL_NOT_FOUND"
+
+
+class ModelsLoading(RegistryError):
+    code = "MODELS_LOADING"

@@ -1,0 +1,125 @@
+"""Run the server: Gunicorn with threads, configured from `ServerSettings` alone.
+
+In this order: refuse an unsafe address, open the port, read and verify the bundles, fork. Each worker builds its own
+engines after the fork (a runtime's threads do not survive one) from the bytes that the parent verified once, so all
+workers always serve the same models. SIGHUP reads the models folder again, into new workers. SIGTERM: readiness turns
+503, the port stays open for `drain_s`, then running requests finish, then exit 0.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from bundle.decode import ImageLimits
+from bundle.home import OnsightHome
+from bundle.trust import TrustStore
+from server.app import create_app
+from server.auth import check_safe_to_listen
+from server.engine import OnnxRuntimeOptions, onnx_runtime_factory
+from server.gunicorn_parts import OnsightArbiter, OnsightLogger, OnsightWorker
+from server.lifecycle import Lifecycle
+from server.logs import configure_logging
+from server.registry import Registry
+from server.settings import ServerSettings
+from server.shelf import Shelf, read_shelf
+from server.tokens import TokenStore
+
+log = logging.getLogger("onsight.server")
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - Gunicorn's heartbeat files; on a disk they could block a worker
+
+
+def serve(settings: ServerSettings) -> None:
+    """Serve until told to stop; ends by SystemExit(0) on SIGTERM and SIGINT.
+
+    Raises ConfigurationError for an address that is not safe to listen on, TokenStoreError for a broken token file.
+    """
+    configure_logging(settings.log_format, settings.log_level)
+    tokens = TokenStore(OnsightHome(settings.home).tokens_path)
+    check_safe_to_listen(settings, tokens)
+    if not tokens.list() and not settings.allow_anonymous_loopback:
+        log.warning("no token yet: create one with `onsight token create NAME`; it works without a restart")
+    OnsightApplication(settings, tokens).run()
+
+
+class OnsightApplication(BaseApplication):  # type: ignore[misc]
+    """One server: lives in the parent, and after each fork in a worker."""
+
+    def __init__(self, settings: ServerSettings, tokens: TokenStore) -> None:
+        self._settings = settings
+        self._tokens = tokens
+        self._lifecycle = Lifecycle()
+        self._shelf = Shelf((), ())
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in gunicorn_options(self._settings, self._read_shelf).items():
+            if name in self.cfg.settings:  # older Gunicorns lack some
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """In a worker: make the app, and load the models, beside it at the first start, else before any request."""
+        settings = self._settings
+        shelf, self._shelf = self._shelf, Shelf((), ())  # the parent keeps its own; this process lets go after loading
+        options = OnnxRuntimeOptions(settings.providers, settings.provider_fallback, settings.intra_op_threads)
+        limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+        registry = Registry(shelf, onnx_runtime_factory(options), limits)
+
+        def load_models() -> None:
+            registry.load()
+            self._lifecycle.mark_served()
+
+        if self._lifecycle.served:
+            load_models()
+        else:
+            threading.Thread(target=load_models, name="load-models", daemon=True).start()
+        return create_app(settings, registry, self._tokens, self._lifecycle)
+
+    def run(self) -> None:
+        OnsightArbiter(self, self._lifecycle, self._settings.drain_s).run()
+
+    def _read_shelf(self, _arbiter: Any) -> None:
+        """In the parent, before workers are forked: verify everything once."""
+        self._shelf = read_shelf(self._settings.models_dir, TrustStore(OnsightHome(self._settings.home).trust_dir))
+        log.info(
+            "bundles verified",
+            extra={
+                "folder": str(self._settings.models_dir),
+                "good": len(self._shelf.bundles),
+                "bad": len(self._shelf.failures),
+                "url": self._settings.url,
+            },
+        )
+        gc.collect()
+        gc.freeze()  # what stands now is shared by all workers; their collectors need not touch it
+
+
+def gunicorn_options(settings: ServerSettings, read_shelf_hook: Callable[[Any], None]) -> dict[str, object]:
+    """Our settings in Gunicorn's names."""
+    options: dict[str, object] = {
+        "bind": f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}",
+        "workers": settings.worker_count,
+        "worker_class": OnsightWorker,
+        "threads": settings.threads,
+        "timeout": settings.worker_timeout_s,
+        "graceful_timeout": settings.graceful_timeout_s,
+        "keepalive": settings.keepalive_s,
+        "loglevel": settings.log_level,
+        "logger_class": OnsightLogger,
+        "proc_name": "onsight",
+        "control_socket_disable": True,
+        "forwarded_allow_ips": "",
+        "when_ready": read_shelf_hook,
+        "on_reload": read_shelf_hook,
+    }
+    if os.access(SHARED_MEMORY, os.W_OK):
+        options["worker_tmp_dir"] = SHARED_MEMORY
+    return options

@@ -1,0 +1,87 @@
+"""Gunicorn's parts, bent where our promises need it: logger, worker, arbiter. Nothing here knows of models.
+
+Logger: everything goes through our own log lines.  Worker: a request that is not HTTP gets a problem document as well.
+Arbiter: on SIGTERM readiness says so first, and the port stays open for a while.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import uuid
+from http import HTTPStatus
+from socket import socket
+from typing import Any
+
+from gunicorn import glogging
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.http import errors
+from gunicorn.workers.gthread import ThreadWorker
+
+from server.lifecycle import Lifecycle
+from server.problems import MEDIA_TYPE, problem_document
+
+log = logging.getLogger("onsight.server")
+
+STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
+    (errors.InvalidResponseHeader, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (errors.InvalidResponseHeaderName, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
+    (errors.LimitRequestHeaders, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
+    (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED),
+    (errors.ParseException, HTTPStatus.BAD_REQUEST),
+)
+
+
+class OnsightLogger(glogging.Logger):  # type: ignore[misc]
+    """Gunicorn's events in our format."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.NOTSET)
+
+
+class OnsightWorker(ThreadWorker):  # type: ignore[misc]
+    """Threads that answer; what is not HTTP gets a short problem document, which never repeats what was sent."""
+
+    def handle_error(self, req: Any, client: socket, addr: Any, exc: Exception) -> None:
+        status = next((status for kind, status in STATUS_OF if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+        request_id = uuid.uuid4().hex
+        log.log(
+            logging.ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO,
+            "request refused",
+            exc_info=exc if status == HTTPStatus.INTERNAL_SERVER_ERROR else None,
+            extra={"request_id": request_id, "status": int(status), "kind": type(exc).__name__},
+        )
+        code = "INTERNAL" if status == HTTPStatus.INTERNAL_SERVER_ERROR else "HTTP_INVALID"
+        body = problem_document(status, code, "The request is not HTTP that this server understands.", request_id)
+        head = (
+            f"HTTP/1.1 {int(status)} {status.phrase}\r\nConnection: close\r\nContent-Type: {MEDIA_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            client.sendall(head.encode("ascii") + body)
+        except OSError:
+            log.debug("client went away")
+
+
+class OnsightArbiter(Arbiter):  # type: ignore[misc]
+    """Announces its end before it comes."""
+
+    def __init__(self, app: BaseApplication, lifecycle: Lifecycle, drain_s: float) -> None:
+        self._lifecycle = lifecycle
+        self._drain_s = drain_s
+        super().__init__(app)
+
+    def handle_term(self) -> None:
+        self._lifecycle.start_draining()
+        log.info("draining", extra={"seconds": self._drain_s})
+        end = time.monotonic() + self._drain_s
+        while (left := end - time.monotonic()) > 0:
+            if {signal.SIGINT, signal.SIGQUIT} & set(self.wait_for_signals(timeout=min(left, 0.2))):
+                break  # someone at a keyboard will not wait
+        super().handle_term()

@@ -1,0 +1,160 @@
+"""Every setting of the server, in one frozen class; `docs/configuration.md` is generated from it.
+
+Built once by the command line (environment, then its own options on top) and passed in; never read at import.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from server.cores import usable_cores
+
+PROVIDER_SHORT_NAMES = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
+
+class ServerSettings(BaseSettings):
+    """Settings of `onsight serve`. Each may be given as an environment variable: ONSIGHT_ and the name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="ONSIGHT_", frozen=True, extra="forbid", validate_default=True)
+
+    home: Path = Field(
+        default=Path("~/.onsight"),
+        description="Folder of this install: trusted keys, tokens, caches.",
+    )
+    models_dir: Path = Field(
+        default=Path("models"),
+        description="Folder of bundles: `*.onsight` serve under the project `default`, `<project>/*.onsight` under"
+        " `<project>`. Of several versions of a model the highest that loads is served.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on. Beyond loopback the server starts only when at least one token exists.",
+    )
+    port: int = Field(default=8000, ge=1, le=65535, description="TCP port to listen on.")
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        le=512,
+        description="Server processes, each with its own copy of the models. Default: one for each usable core.",
+    )
+    threads: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Request threads in each worker: one decodes or infers while another reads from or writes to its"
+        " client.",
+    )
+    providers: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("CPUExecutionProvider",),
+        description="ONNX Runtime execution providers in order of preference, separated by commas; `cpu`, `cuda` and"
+        " `tensorrt` are understood. A model that would not run on the first of them is not served, unless"
+        " ONSIGHT_PROVIDER_FALLBACK says otherwise.",
+    )
+    provider_fallback: bool = Field(
+        default=False,
+        description="Serve on a later provider of the list when the first is not available. What really runs shows in"
+        " `/health/ready` and `/v1/models`.",
+    )
+    intra_op_threads: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Threads of one inference. One is the fastest on a busy CPU: the workers already use every core.",
+    )
+    max_image_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        le=1024 * 1024 * 1024,
+        description="Largest image accepted, in bytes; a larger one gets 413.",
+    )
+    max_image_pixels: int = Field(
+        default=40_000_000,
+        ge=1024,
+        le=1_000_000_000,
+        description="Largest image accepted, in pixels, read from its header before it is decoded; a larger one gets"
+        " 422.",
+    )
+    allow_anonymous_loopback: bool = Field(
+        default=False,
+        description="Let programs on this machine predict without a token. Requests that came through a proxy, or were"
+        " started by a foreign web page, still need one.",
+    )
+    load_wait_s: float = Field(
+        default=30.0,
+        ge=0,
+        le=600,
+        description="Seconds that a prediction waits for the models to finish loading before it gets 503.",
+    )
+    worker_timeout_s: int = Field(
+        default=120,
+        ge=5,
+        le=3600,
+        description="Seconds without a sign of life after which a worker is replaced.",
+    )
+    keepalive_s: int = Field(
+        default=15, ge=0, le=3600, description="Seconds that an idle connection is kept open for the next request."
+    )
+    drain_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=300,
+        description="Seconds between SIGTERM, when readiness turns 503, and the closing of the port: time for a load"
+        " balancer to look away.",
+    )
+    graceful_timeout_s: int = Field(
+        default=25,
+        ge=1,
+        le=600,
+        description="Seconds that running requests get to finish after the port is closed.",
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="`json` writes one object a line.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe level that is written to the log."
+    )
+
+    @field_validator("home", "models_dir")
+    @classmethod
+    def _expand_home(cls, path: Path) -> Path:
+        return path.expanduser()
+
+    @field_validator("providers", mode="before")
+    @classmethod
+    def _split_providers(cls, value: Any) -> Any:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
+        return tuple(PROVIDER_SHORT_NAMES.get(name.lower(), name) for name in names if name)
+
+    @model_validator(mode="after")
+    def _some_provider(self) -> Self:
+        if not self.providers:
+            raise ValueError("providers: expected at least one, for example cpu")
+        return self
+
+    @property
+    def worker_count(self) -> int:
+        return self.workers or usable_cores()
+
+    @property
+    def listens_on_loopback_only(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False  # a name that may lead anywhere
+
+    @property
+    def url(self) -> str:
+        """Where a person on this machine reaches the server."""
+        host = "localhost" if self.host in ("0.0.0.0", "::", "127.0.0.1") else self.host  # noqa: S104 - only compared
+        return (
+            f"http://[{host}]:{self.port}" if ":" in host and not host.startswith("[") else f"http://{host}:{self.port}"
+        )
