@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 CONFIDENCE: Final = 0.95
 _CHUNK_ELEMENTS: Final = 4_000_000
 _IMAGE_DRAWS: Final = 20_000_000  # resamples x images: beyond it, fewer resamples
-_RANK_DRAWS: Final = 200_000_000  # resamples x images x labels
+_RANK_DRAWS: Final = 100_000_000  # resamples x images x labels
 _RANK_LARGEST: Final = 5_000_000  # images x labels above which average precision gets no interval
 _LEAST_RESAMPLES: Final = 100
 

@@ -35,7 +35,7 @@ from trainer.statistics.scores import SplitScores, image_losses, row_blocks
 
 WORST_KEPT: Final = 24
 _TOP_KEPT: Final = 5
-_POOLED_LARGEST: Final = 20_000_000  # scores above which the pooled curve is left out: its sort alone takes seconds
+_POOLED_LARGEST: Final = 5_000_000  # scores above which the pooled curve is left out: its sort takes seconds
 
 Interval = tuple[float, float] | None
 
