@@ -70,7 +70,7 @@ class Registry:
                         standby.append(_standby_version(shelved))
                         continue
                     try:
-                        models[key] = self._load_one(shelved)
+                        models[key] = load_model(shelved, self._build_engine, self._limits)
                     except OnsightError as error:
                         failures.append(failure_of(error, shelved.project, shelved.file_name))
                     except Exception as error:  # whatever a runtime throws must not keep the others from serving
@@ -113,23 +113,28 @@ class Registry:
                 return model
         raise UnknownModel("No model of this name is served here. GET /v1/models lists those that are.")
 
-    def _load_one(self, shelved: ShelvedBundle) -> ServedModel:
-        bundle, manifest = shelved.bundle, shelved.bundle.manifest
-        check_manifest_tensors(manifest)
-        engine = self._build_engine(manifest, bundle.files[choose_variant(manifest).file])
-        difference = replay_golden(Golden.from_bytes(bundle.files[manifest.golden]), manifest, engine.infer)
-        engine.warm_up()
-        log.info(
-            "model ready",
-            extra={
-                "project": shelved.project,
-                "model": manifest.name,
-                "version": manifest.version,
-                "providers": ",".join(engine.providers),
-                "golden_difference": float(f"{difference:.3g}"),
-            },
-        )
-        return ServedModel(_facts(shelved), manifest, engine, self._limits, difference)
+
+def load_model(shelved: ShelvedBundle, build_engine: EngineFactory, limits: ImageLimits) -> ServedModel:
+    """Make one verified bundle answer: engine, graph against manifest, golden replay, warm-up.
+
+    Raises EngineError (ProviderMismatch, GraphMismatch), GoldenMismatch or MalformedBundle.
+    """
+    bundle, manifest = shelved.bundle, shelved.bundle.manifest
+    check_manifest_tensors(manifest)
+    engine = build_engine(manifest, bundle.files[choose_variant(manifest).file])
+    difference = replay_golden(Golden.from_bytes(bundle.files[manifest.golden]), manifest, engine.infer)
+    engine.warm_up()
+    log.info(
+        "model ready",
+        extra={
+            "project": shelved.project,
+            "model": manifest.name,
+            "version": manifest.version,
+            "providers": ",".join(engine.providers),
+            "golden_difference": float(f"{difference:.3g}"),
+        },
+    )
+    return ServedModel(_facts(shelved), manifest, engine, limits, difference)
 
 
 def choose_variant(manifest: Manifest) -> Variant:

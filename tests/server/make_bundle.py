@@ -1,4 +1,4 @@
-"""A tiny real model in a real signed bundle: mean colour -> three logits -> softmax. Used by every test of the server."""
+"""A tiny real model in a real signed bundle: mean colour -> three logits -> softmax. All tests of the server use it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,504 @@
+// The page of the inference server: images in, answers out, through /v1 and with the visitor's own token.
+// Everything that comes from a server or a file is set as text, never as markup.
+
+const TOKEN_KEY = "onsight.token";
+const AT_ONCE = 2;          // images on their way at the same time
+const SHOWN_SCORES = 6;
+const POLL_MS = 1500;
+
+const byId = (id) => document.getElementById(id);
+const state = { models: [], chosen: null, items: [], selected: null, running: 0, afterToken: null };
+const anonymous = document.body.dataset.anonymous === "true";
+const maxBytes = Number(document.body.dataset.maxBytes);
+
+const token = () => sessionStorage.getItem(TOKEN_KEY) || "";
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+function icon(path) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 20 20");
+  svg.setAttribute("aria-hidden", "true");
+  const shape = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  shape.setAttribute("d", path);
+  svg.append(shape);
+  return svg;
+}
+
+const percent = (fraction) => {
+  const value = fraction * 100;
+  return `${value >= 99.95 || value < 0.05 ? value.toFixed(0) : value.toFixed(1)} %`;
+};
+const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
+const megabytes = (bytes) => `${bytes >= 1048576 ? Math.round(bytes / 1048576) + " MB" : Math.round(bytes / 1024) + " KB"}`;
+
+// ---------------------------------------------------------------- server
+
+class ServerProblem extends Error {
+  constructor(document) {
+    super(document.detail);
+    Object.assign(this, document);
+  }
+}
+
+async function call(path, options = {}) {
+  const headers = { ...(options.headers || {}) };
+  if (token()) headers["X-Auth-token"] = token();
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers, cache: "no-store" });
+  } catch {
+    throw new ServerProblem({ title: "No answer", detail: "The server cannot be reached. Is it still running?", code: "UNREACHABLE" });
+  }
+  const body = await response.json().catch(() => null);
+  if (response.ok) return body;
+  throw new ServerProblem(body || { title: "Error", detail: `The server answered ${response.status}.`, code: "HTTP", status: response.status });
+}
+
+function showStatus(kind, text) {
+  const status = byId("status");
+  status.className = `status ${kind}`;
+  status.lastElementChild.textContent = text;
+}
+
+async function refreshHealth() {
+  let health;
+  try {
+    const response = await fetch("/health/ready", { cache: "no-store" });
+    health = await response.json();
+  } catch {
+    showStatus("down", "Not reachable");
+    setTimeout(refreshHealth, POLL_MS);
+    return;
+  }
+  if (health.status === "ready") {
+    const where = health.providers.map((name) => name.replace("ExecutionProvider", "")).join(", ");
+    const count = health.models.length;
+    showStatus("ready", `Ready · ${count} ${count === 1 ? "model" : "models"} · ${where}`);
+    await refreshModels();
+  } else if (health.status === "no_models") {
+    showStatus("wait", "No model");
+    await refreshModels();
+  } else {
+    showStatus("wait", health.status === "draining" ? "Stopping" : "Loading models");
+    setTimeout(refreshHealth, POLL_MS);
+  }
+}
+
+async function refreshModels() {
+  if (!token() && !anonymous) {
+    showTokenNotice();
+    showSnippet();
+    return;
+  }
+  try {
+    const document = await call("/v1/models");
+    state.models = document.models;
+    showNotices(document);
+    showModels();
+  } catch (problem) {
+    if (problem.status === 401 || problem.status === 403) refuseToken(problem);
+    else notice("bad", "The list of models cannot be read", problem.detail);
+  }
+}
+
+// ---------------------------------------------------------------- notices
+
+function notice(kind, title, text) {
+  const box = make("div", `notice ${kind}`);
+  box.append(make("strong", "", title));
+  if (text) box.append(make("p", "", text));
+  byId("notices").append(box);
+  return box;
+}
+
+function showTokenNotice() {
+  byId("notices").replaceChildren();
+  const exists = document.body.dataset.tokensExist === "true";
+  const box = exists
+    ? notice("", "Enter your token to begin", "This server answers only with an access token. Ask whoever runs it for one.")
+    : notice("warn", "Create the first token", "Nobody can use this server yet. On the machine it runs on, type:");
+  if (!exists) box.append(Object.assign(make("pre"), { textContent: "onsight token create my-browser" }));
+  const button = make("button", "button primary", "Enter token");
+  button.type = "button";
+  button.addEventListener("click", () => openTokenDialog());
+  box.append(button);
+}
+
+function showNotices(document) {
+  byId("notices").replaceChildren();
+  if (!document.models.length) {
+    const box = notice("warn", "No model is served yet", "Put a bundle into the models folder of this server, then restart it. To make one:");
+    box.append(Object.assign(make("pre"), { textContent: "onsight export runs/my-run --out models/my-model.onsight" }));
+  }
+  if (document.failed.length) {
+    const count = document.failed.length;
+    const box = notice("bad", count === 1 ? "One bundle was refused" : `${count} bundles were refused`);
+    const list = make("ul");
+    for (const one of document.failed) {
+      const item = make("li");
+      item.append(make("b", "", one.bundle), ` · ${one.reason}`);
+      list.append(item);
+    }
+    box.append(list);
+  }
+}
+
+// ---------------------------------------------------------------- models
+
+const keyOf = (model) => `${model.project}/${model.name}`;
+
+function showModels() {
+  const picker = byId("model");
+  const before = state.chosen && keyOf(state.chosen);
+  picker.replaceChildren();
+  for (const model of state.models) {
+    const option = make("option", "", `${model.project === "default" ? "" : model.project + " / "}${model.name} · version ${model.version}`);
+    option.value = keyOf(model);
+    picker.append(option);
+  }
+  byId("model-picker").hidden = state.models.length === 0;
+  state.chosen = state.models.find((model) => keyOf(model) === before) || state.models[0] || null;
+  if (state.chosen) picker.value = keyOf(state.chosen);
+  showSnippet();
+  if (state.chosen) restart((item) => item.state === "waiting");
+}
+
+byId("model").addEventListener("change", (event) => {
+  state.chosen = state.models.find((model) => keyOf(model) === event.target.value);
+  showSnippet();
+  restart(() => true);
+});
+
+// ---------------------------------------------------------------- images
+
+function addFiles(files) {
+  const images = [...files].filter((file) => file.size > 0 || files.length === 1);
+  if (!images.length) return;
+  const first = state.items.length;
+  for (const file of images) state.items.push({ file, url: URL.createObjectURL(file), state: "waiting" });
+  select(state.items[first]);
+  if (!token() && !anonymous) openTokenDialog();
+  work();
+}
+
+function restart(which) {
+  for (const item of state.items) {
+    if (which(item) && item.state !== "running") Object.assign(item, { state: "waiting", answer: null, problem: null });
+  }
+  show();
+  work();
+}
+
+function work() {
+  if (!state.chosen || (!token() && !anonymous)) return;
+  while (state.running < AT_ONCE) {
+    const item = state.items.find((one) => one.state === "waiting");
+    if (!item) break;
+    state.running += 1;
+    classify(item).finally(() => { state.running -= 1; show(); work(); });
+  }
+  show();
+}
+
+async function classify(item) {
+  const model = state.chosen;
+  item.state = "running";
+  const started = performance.now();
+  try {
+    if (item.file.size > maxBytes) {
+      throw new ServerProblem({ title: "Too large", detail: `This file has ${megabytes(item.file.size)}; the server takes up to ${megabytes(maxBytes)}.`, code: "IMAGE_TOO_MANY_BYTES" });
+    }
+    const answer = await call(`/v1/predict/${model.project}/${model.name}`, {
+      method: "POST", body: item.file, headers: { "Content-Type": "application/octet-stream" },
+    });
+    Object.assign(item, { state: "done", answer, roundTrip: performance.now() - started });
+  } catch (problem) {
+    Object.assign(item, { state: "failed", problem });
+    if (problem.status === 401) { item.state = "waiting"; refuseToken(problem); }
+  }
+  if (model !== state.chosen) item.state = "waiting";  // the model was changed meanwhile
+}
+
+function select(item) {
+  state.selected = item;
+  show();
+}
+
+byId("files").addEventListener("change", (event) => { addFiles(event.target.files); event.target.value = ""; });
+byId("clear").addEventListener("click", () => {
+  for (const item of state.items) URL.revokeObjectURL(item.url);
+  Object.assign(state, { items: [], selected: null });
+  show();
+  byId("files").focus();
+});
+document.addEventListener("paste", (event) => {
+  if (event.clipboardData && event.clipboardData.files.length) { event.preventDefault(); addFiles(event.clipboardData.files); }
+});
+let depth = 0;
+const carriesFiles = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
+document.addEventListener("dragenter", (event) => { if (carriesFiles(event)) { depth += 1; document.body.classList.add("dragging"); } });
+document.addEventListener("dragleave", (event) => { if (carriesFiles(event) && --depth <= 0) { depth = 0; document.body.classList.remove("dragging"); } });
+document.addEventListener("dragover", (event) => { if (carriesFiles(event)) event.preventDefault(); });
+document.addEventListener("drop", (event) => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  depth = 0;
+  document.body.classList.remove("dragging");
+  addFiles(event.dataTransfer.files);
+});
+
+// ---------------------------------------------------------------- answer
+
+function show() {
+  const item = state.selected;
+  byId("drop").hidden = Boolean(item);
+  byId("preview").hidden = !item;
+  byId("viewer-bar").hidden = !item;
+  const image = byId("preview-image");
+  if (item && image.dataset.url !== item.url) {
+    image.dataset.url = item.url;
+    image.hidden = false;
+    byId("no-preview").hidden = true;
+    image.src = item.url;
+    image.alt = item.file.name || "The pasted image";
+  }
+  byId("file-name").textContent = item ? item.file.name || "pasted image" : "";
+  const finished = Boolean(item) && (item.state === "done" || item.state === "failed");
+  byId("answer").setAttribute("aria-busy", String(Boolean(item) && !finished));
+  byId("answer").classList.toggle("busy", Boolean(item) && item.state === "running");
+  byId("answer-empty").hidden = finished;
+  byId("answer-body").hidden = !finished;
+  const drawn = finished ? item.answer || item.problem : null;
+  if (drawn !== show.drawn) {
+    show.drawn = drawn;
+    byId("answer-body").replaceChildren(...(!finished ? [] : item.answer ? drawAnswer(item) : [drawProblem(item)]));
+  }
+  drawFilm();
+}
+
+byId("preview-image").addEventListener("error", (event) => {
+  event.target.hidden = true;
+  byId("no-preview").hidden = false;
+});
+
+function drawAnswer(item) {
+  const answer = item.answer;
+  const eyebrow = make("div", "eyebrow");
+  eyebrow.append(make("span", "", "Decision"), make("span", "", `${answer.model} · version ${answer.version}`));
+  const scores = drawScores(answer.scores, SHOWN_SCORES);
+  const parts = [eyebrow, drawVerdict(answer), scores];
+  if (answer.scores.length > SHOWN_SCORES) {
+    const more = make("button", "button quiet more", `Show all ${answer.scores.length} labels`);
+    more.type = "button";
+    more.addEventListener("click", () => { scores.replaceWith(drawScores(answer.scores, answer.scores.length)); more.remove(); });
+    parts.push(more);
+  }
+  const legend = make("div", "legend");
+  legend.append(make("i"), "threshold: a label counts from here on");
+  parts.push(legend, drawTimes(item), make("div", "request-id", `request ${answer.request_id}`));
+  return parts;
+}
+
+function drawVerdict(answer) {
+  const box = make("div", "verdict");
+  if (answer.unknown) {
+    const badge = make("span", "badge");
+    badge.append(icon("M10 6.2v4.6M10 14v.1M10 2.2a7.8 7.8 0 1 0 0 15.6 7.8 7.8 0 0 0 0-15.6"), "Unknown");
+    box.append(badge, make("span", "verdict-note", "This picture resembles nothing the model was trained on, so it claims no label."));
+  } else if (!answer.labels.length) {
+    box.classList.add("none");
+    box.append(make("b", "", "No label"), make("span", "verdict-note", "No score reaches its threshold."));
+  } else if (answer.task === "single_label") {
+    box.append(make("b", "", answer.labels[0]), make("span", "percent", percent(answer.scores[0].probability)));
+  } else {
+    const chips = make("div", "chips");
+    for (const label of answer.labels) chips.append(make("span", "chip", label));
+    box.append(chips);
+  }
+  return box;
+}
+
+function drawScores(scores, count) {
+  const list = make("ul", "scores");
+  for (const score of scores.slice(0, count)) {
+    const row = make("li", score.above ? "score above" : "score");
+    const name = make("span", "name", score.label);
+    name.title = score.label;
+    const track = make("div", "track");
+    const fill = make("div", "fill");
+    const tick = make("i", "tick");
+    tick.title = `threshold ${percent(score.threshold)}`;
+    tick.style.left = `${score.threshold * 100}%`;
+    track.append(fill, tick);
+    row.append(name, make("span", "value", percent(score.probability)), track);
+    list.append(row);
+    requestAnimationFrame(() => requestAnimationFrame(() => { fill.style.width = `${score.probability * 100}%`; }));
+  }
+  return list;
+}
+
+function drawTimes(item) {
+  const list = make("dl", "times");
+  const times = item.answer.timings_ms;
+  const shown = [["Decode", times.decode], ["Inference", times.inference], ["Server", times.total], ["Round trip", item.roundTrip]];
+  for (const [name, value] of shown) {
+    const cell = make("div");
+    cell.append(make("dt", "", name), make("dd", "", milliseconds(value)));
+    list.append(cell);
+  }
+  return list;
+}
+
+function drawProblem(item) {
+  const problem = item.problem;
+  const box = make("div", "problem");
+  box.setAttribute("role", "alert");
+  box.append(make("strong", "", problem.title || "Something went wrong"), make("p", "", problem.detail));
+  box.append(make("small", "", [problem.code, problem.request_id && `request ${problem.request_id}`].filter(Boolean).join(" · ")));
+  const again = make("button", "button", "Try again");
+  again.type = "button";
+  again.addEventListener("click", () => restart((one) => one === item));
+  box.append(again);
+  return box;
+}
+
+function drawFilm() {
+  const film = byId("film");
+  film.hidden = state.items.length < 2;
+  if (film.hidden) { film.replaceChildren(); return; }
+  while (film.children.length > state.items.length) film.lastChild.remove();
+  state.items.forEach((item, index) => {
+    let frame = film.children[index];
+    if (!frame || frame.item !== item) {
+      frame = make("button", "frame");
+      frame.type = "button";
+      frame.item = item;
+      const image = make("img");
+      image.alt = "";
+      image.src = item.url;
+      image.addEventListener("error", () => image.replaceWith(make("div", "blank")), { once: true });
+      const caption = make("span");
+      caption.append(make("b"), make("em"));
+      frame.append(image, caption);
+      frame.addEventListener("click", () => select(frame.item));
+      if (film.children[index]) film.children[index].replaceWith(frame); else film.append(frame);
+    }
+    const [name, value] = captionOf(item);
+    frame.lastChild.firstChild.textContent = name;
+    frame.lastChild.lastChild.textContent = value;
+    frame.className = `frame ${item.state === "failed" ? "failed" : item.answer && item.answer.unknown ? "unknown" : ""}`;
+    frame.setAttribute("aria-label", `${item.file.name || "pasted image"}: ${name} ${value}`);
+    frame.setAttribute("aria-current", String(item === state.selected));
+  });
+}
+
+function captionOf(item) {
+  if (item.state === "failed") return ["Error", ""];
+  if (item.state !== "done") return ["…", ""];
+  if (item.answer.unknown) return ["Unknown", ""];
+  if (!item.answer.labels.length) return ["No label", ""];
+  if (item.answer.labels.length > 1) return [item.answer.labels[0], `+${item.answer.labels.length - 1}`];
+  const score = item.answer.scores.find((one) => one.label === item.answer.labels[0]);
+  return [item.answer.labels[0], score ? percent(score.probability).replace(/\.\d/, "") : ""];
+}
+
+// ---------------------------------------------------------------- token
+
+function openTokenDialog(message = "") {
+  byId("token").value = "";
+  byId("token-forget").hidden = !token();
+  byId("token-error").hidden = !message;
+  byId("token-error").textContent = message;
+  if (!byId("token-dialog").open) byId("token-dialog").showModal();
+  byId("token").focus();
+}
+
+function refuseToken(problem) {
+  if (!token()) { showTokenNotice(); return; }
+  sessionStorage.removeItem(TOKEN_KEY);
+  showTokenNotice();
+  openTokenDialog(problem.detail);
+}
+
+byId("token-button").addEventListener("click", () => openTokenDialog());
+byId("token-cancel").addEventListener("click", () => byId("token-dialog").close());
+byId("token-forget").addEventListener("click", () => {
+  sessionStorage.removeItem(TOKEN_KEY);
+  location.reload();
+});
+byId("token-form").addEventListener("submit", (event) => {
+  const value = byId("token").value.trim();
+  // a header cannot hold anything else, and a token never does
+  if (!/^[\x21-\x7e]+$/.test(value)) {
+    event.preventDefault();
+    openTokenDialog("Paste the whole token; it begins with onsight_");
+    return;
+  }
+  sessionStorage.setItem(TOKEN_KEY, value);
+  document.body.dataset.tokensExist = "true";
+  refreshModels();
+});
+
+// ---------------------------------------------------------------- snippet
+
+let snippetKind = "curl";
+
+function snippetText() {
+  const [project, name] = state.chosen ? [state.chosen.project, state.chosen.name] : ["default", "MODEL"];
+  if (snippetKind === "python") {
+    return `from pathlib import Path\nfrom onsight.client import Client\n\nclient = Client("${location.origin}", token="onsight_...", project="${project}", model="${name}")\nprint(client.predict(Path("photo.jpg").read_bytes())["labels"])`;
+  }
+  const path = snippetKind === "curl" ? `/api/predict/${project}/${name}` : `/v1/predict/${project}/${name}`;
+  return `curl -H "X-Auth-token: $ONSIGHT_TOKEN" --data-binary @photo.jpg \\\n  ${location.origin}${path}`;
+}
+
+function showSnippet() {
+  byId("snippet-code").textContent = snippetText();
+}
+
+const tabs = [...document.querySelectorAll("[role=tab]")];
+function chooseTab(tab) {
+  snippetKind = tab.dataset.kind;
+  for (const one of tabs) {
+    one.setAttribute("aria-selected", String(one === tab));
+    one.tabIndex = one === tab ? 0 : -1;
+  }
+  byId("snippet").setAttribute("aria-labelledby", tab.id);
+  showSnippet();
+}
+tabs.forEach((tab, index) => {
+  tab.addEventListener("click", () => chooseTab(tab));
+  tab.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const next = tabs[(index + step + tabs.length) % tabs.length];
+    next.focus();
+    chooseTab(next);
+  });
+});
+
+byId("copy").addEventListener("click", async (event) => {
+  const button = event.currentTarget;
+  const text = snippetText();
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {  // without TLS there is no clipboard interface: the old way
+    const area = Object.assign(document.createElement("textarea"), { value: text });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = "Copy"; }, 1600);
+});
+
+byId("max-size").textContent = megabytes(maxBytes);
+showSnippet();
+refreshHealth();
