@@ -1,49 +1,192 @@
-"""Image bytes to RGB pixels, for six formats and no other. First version."""
+"""Image bytes to RGB pixels, for six formats and no other.
+
+In this order: size in bytes, format by its first bytes, size in pixels and structure from the header, and only then the
+decoder: libjpeg-turbo (through simplejpeg) for JPEG, Pillow for the rest and for the rare JPEG that simplejpeg cannot
+take. Then the first frame alone, to 8-bit RGB, upright. See docs/adr/0002-decoder.md.
+Never raises anything but an ImageError for any bytes, never decodes a picture above the limits, and never invents
+pixels: data that ends early is refused, only a missing end marker is forgiven.
+
+How unusual pixels become 8-bit RGB: transparency lies on white; 16 bits lose their lower 8; CMYK JPEG is taken as
+inverted, as browsers do; floats within 0..1 are scaled by 255; other floats and wider integers go linearly from their
+own minimum and maximum to 0..255, except integers within 0..65535, which count as 16 bits; colour profiles are ignored.
+"""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from bundle.errors import CorruptImage, EmptyImage, ImageTooLarge
+from bundle.errors import CorruptImage, EmptyImage, ImageError, ImageTooLarge
+from bundle.image_header import ImageFormat, check_structure, sniff_format
+from bundle.image_limits import DEFAULT_LIMITS, ImageLimits, check_pixels
+from bundle.jpeg_header import JpegHeader, exif_orientation, read_jpeg_header
 
+__all__ = ["DEFAULT_LIMITS", "ImageLimits", "decode_image", "decode_picture"]
 
-@dataclass(frozen=True, slots=True)
-class ImageLimits:
-    """The largest image that is decoded."""
+# Pillow remarks on odd files, each time in other words: that would fill the log, and the registry that Python keeps of
+# the remarks it has shown. Its warnings of decompression bombs are no UserWarnings and stay.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-    max_bytes: int = 64 * 1024**2
-    max_pixels: int = 40_000_000
-
-
-DEFAULT_LIMITS: Final = ImageLimits()
+_T = Image.Transpose
+_UPRIGHT: Final[dict[int, Image.Transpose]] = {
+    2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE, 6: _T.ROTATE_270,
+    7: _T.TRANSVERSE, 8: _T.ROTATE_90,
+}  # fmt: skip
+_DCT_SCALES: Final = (8, 4, 2)  # the others that libjpeg-turbo knows (7/8, 3/8, ...) are slower than decoding in full
+# libjpeg-turbo's warnings about things beside the picture, after which every pixel is still right
+_HARMLESS_WARNINGS: Final = ("extraneous bytes before", "JFIF", "Adobe color transform", "Invalid SOS parameters")
+_DAMAGE_WARNINGS: Final = ("Corrupt JPEG data", "Premature end", "Inconsistent progression")
 
 
 def decode_image(
     data: bytes, limits: ImageLimits = DEFAULT_LIMITS, min_size: tuple[int, int] | None = None
 ) -> NDArray[np.uint8]:
-    """Decode to (H, W, 3) uint8 RGB."""
+    """Decode one image file's bytes to a contiguous, writable (H, W, 3) uint8 RGB array, upright.
+
+    min_size: (height, width) of the upright picture; a JPEG is then decoded at the smallest scale of 1/8, 1/4, 1/2 and
+    1 with both sides at least that long. The same bytes and min_size always give the same pixels. Raises EmptyImage,
+    ImageTooLarge, UnsupportedImage or CorruptImage.
+    """
+    return np.array(decode_picture(data, limits, min_size))
+
+
+def decode_picture(
+    data: bytes, limits: ImageLimits = DEFAULT_LIMITS, min_size: tuple[int, int] | None = None
+) -> Image.Image:
+    """`decode_image`, as a Pillow image of mode RGB."""
     if not data:
-        raise EmptyImage("image: expected bytes, found none. Send the image file's content.")
+        raise EmptyImage("image: expected an image file's bytes, found none. Send the file's content.")
     if len(data) > limits.max_bytes:
-        raise ImageTooLarge(f"image: expected at most {limits.max_bytes} bytes, found {len(data)}. Send a smaller one.")
+        raise ImageTooLarge(
+            f"image: expected at most {limits.max_bytes} bytes, found {len(data)}."
+            " Send a smaller image, or raise the limit."
+        )
+    kind = sniff_format(data)
+    if kind is ImageFormat.JPEG:
+        return _decode_jpeg(data, limits, min_size)
+    check_structure(data, kind, limits)
+    return _guarded(kind, lambda: _decode_with_pillow(data, kind, limits))
+
+
+def _decode_jpeg(data: bytes, limits: ImageLimits, min_size: tuple[int, int] | None) -> Image.Image:
+    header = read_jpeg_header(data, limits)
+    minimum = (0, 0)
+    if min_size is not None:
+        minimum = _scaled_size(header, min_size[::-1] if header.orientation > 4 else min_size)
+    picture = _guarded(ImageFormat.JPEG, lambda: _decode_jpeg_pixels(data, header, minimum, limits))
+    turn = _UPRIGHT.get(header.orientation)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _scaled_size(header: JpegHeader, min_size: tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) that the smallest allowed scale decodes to; (0, 0), no minimum, means in full."""
+    for scale in _DCT_SCALES:
+        height, width = -(-header.height // scale), -(-header.width // scale)
+        if height >= min_size[0] and width >= min_size[1]:
+            return height, width
+    return header.height, header.width
+
+
+def _decode_jpeg_pixels(data: bytes, header: JpegHeader, minimum: tuple[int, int], limits: ImageLimits) -> Image.Image:
+    whole = data if header.ended else data + b"\xff\xd9"
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")) as image:
-            if image.width * image.height > limits.max_pixels:
-                raise ImageTooLarge(
-                    f"image: expected at most {limits.max_pixels} pixels, found {image.width * image.height}."
-                )
-            if image.format == "JPEG" and image.mode in ("RGB", "L") and image.getexif().get(0x0112, 1) == 1:
-                h, w = min_size or (0, 0)
-                return simplejpeg.decode_jpeg(data, "RGB", min_height=h, min_width=w)  # type: ignore[no-any-return]
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except ImageTooLarge:
+        colorspace = simplejpeg.decode_jpeg_header(whole)[2]
+        space = "CMYK" if colorspace in ("CMYK", "YCCK") else "RGB"
+        pixels = _decode_turbo(whole, space, minimum, strict=True)
+    except ValueError as error:
+        text = str(error)
+        if any(warning in text for warning in _HARMLESS_WARNINGS):
+            pixels = _decode_turbo(whole, space, minimum, strict=False)
+        elif any(warning in text for warning in _DAMAGE_WARNINGS):
+            raise CorruptImage(
+                f"JPEG image: expected the whole picture, found damaged or missing data ({text[:80]})."
+                " Send the original file."
+            ) from error
+        else:  # sampling factors that simplejpeg does not take; Pillow has the last word
+            return _decode_with_pillow(data, ImageFormat.JPEG, limits, minimum)
+    if space == "CMYK":
+        return Image.fromarray(~pixels, "CMYK").convert("RGB")
+    return Image.fromarray(pixels)
+
+
+def _decode_turbo(data: bytes, space: str, minimum: tuple[int, int], strict: bool) -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+        data, space, min_height=minimum[0], min_width=minimum[1], strict=strict
+    )
+    return pixels
+
+
+def _decode_with_pillow(
+    data: bytes, kind: ImageFormat, limits: ImageLimits, minimum: tuple[int, int] = (0, 0)
+) -> Image.Image:
+    with Image.open(io.BytesIO(data), formats=(kind.value,)) as picture:
+        check_pixels(picture.height, picture.width, limits)
+        if kind is ImageFormat.JPEG and all(minimum):
+            picture.draft(None, (minimum[1], minimum[0]))
+        picture.load()
+        upright: Image.Image = picture
+        if kind in (ImageFormat.PNG, ImageFormat.WEBP):  # Pillow turns a TIFF itself; a JPEG is turned by its own path
+            exif = picture.info.get("exif", b"")
+            turn = _UPRIGHT.get(exif_orientation(exif.removeprefix(b"Exif\0\0")))
+            upright = picture if turn is None else picture.transpose(turn)
+        return _to_rgb(upright)
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("I", "F"):
+        return Image.fromarray(_wide_to_bytes(np.asarray(picture))).convert("RGB")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        ground = Image.new("RGB", picture.size, "white")
+        ground.paste(layer, mask=layer)
+        return ground
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _wide_to_bytes(values: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[np.uint8]:
+    """32-bit integers or floats (H, W) to 0..255; see the module's docstring. Not-a-number counts as the minimum."""
+    with np.errstate(invalid="ignore"):  # a signalling not-a-number
+        numbers = values.astype(np.float64)
+    finite = np.isfinite(numbers)
+    low, high = (float(numbers[finite].min()), float(numbers[finite].max())) if finite.any() else (0.0, 0.0)
+    numbers = np.where(finite, numbers, low)
+    if values.dtype.kind == "i" and low >= 0 and high <= 65535:
+        return (numbers.astype(np.int64) >> 8).astype(np.uint8)
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    return np.rint((numbers - low) * (255 / ((high - low) or 1))).astype(np.uint8)
+
+
+def _guarded(kind: ImageFormat, decode: Callable[[], Image.Image]) -> Image.Image:
+    """Whatever a decoder raises, as an ImageError; Pillow alone raises OSError, SyntaxError, ValueError and others."""
+    try:
+        return decode()
+    except ImageError:
         raise
     except Exception as error:
-        raise CorruptImage(f"image: expected a readable image, found {error}.") from error
+        raise _as_image_error(kind, error) from error
+
+
+def _as_image_error(kind: ImageFormat, error: Exception) -> ImageError:
+    """The decoder's own text may hold memory addresses, so only its type is told."""
+    if isinstance(error, MemoryError | Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return ImageTooLarge(
+            f"{kind.value} image: expected one that fits into memory, found a larger one. Send a smaller image."
+        )
+    if isinstance(error, OSError) and "truncated" in str(error):
+        return CorruptImage(
+            f"{kind.value} image: expected the whole picture, found a file that ends early. Send the whole file."
+        )
+    return CorruptImage(
+        f"{kind.value} image: expected one that can be read, found a damaged or very unusual one"
+        f" ({type(error).__name__}). Send the original file, or save it as a usual JPEG or PNG."
+    )

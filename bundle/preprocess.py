@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bundle.decode import DEFAULT_LIMITS, ImageLimits, decode_image
+from bundle.decode import DEFAULT_LIMITS, ImageLimits, decode_picture
 from bundle.manifest import PreprocessSpec
 
 Box = tuple[float, float, float, float]
@@ -23,20 +23,22 @@ def preprocess(data: bytes, spec: PreprocessSpec, limits: ImageLimits = DEFAULT_
     Raises an ImageError (EmptyImage, ImageTooLarge, UnsupportedImage, CorruptImage).
     """
     min_size = (2 * spec.height, 2 * spec.width) if spec.jpeg_scaled_decode else None
-    return resize(decode_image(data, limits, min_size), spec)
+    return np.array(_fit(decode_picture(data, limits, min_size), spec))
 
 
 def resize(image: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
-    """Crop and resize an RGB image: Pillow's bilinear filter, widened when shrinking (antialiased).
+    """The step after decoding: crop and resize an RGB image, (H, W, 3) uint8, to (spec.height, spec.width, 3) uint8.
 
-    image: (H, W, 3) uint8.  Returns a contiguous (spec.height, spec.width, 3) uint8 array.
+    Pillow's bilinear filter, widened when shrinking (antialiased).
     """
-    height, width = image.shape[:2]
-    box = crop_box(height, width, spec)
-    if (height, width) == (spec.height, spec.width) and box == (0, 0, width, height):
-        return np.ascontiguousarray(image)
-    picture = Image.fromarray(image)
-    return np.asarray(picture.resize((spec.width, spec.height), Image.Resampling.BILINEAR, box=box))
+    return np.array(_fit(Image.fromarray(image), spec))
+
+
+def _fit(picture: Image.Image, spec: PreprocessSpec) -> Image.Image:
+    box = crop_box(picture.height, picture.width, spec)
+    if picture.size == (spec.width, spec.height) and box == (0, 0, *picture.size):
+        return picture
+    return picture.resize((spec.width, spec.height), Image.Resampling.BILINEAR, box=box)
 
 
 def crop_box(height: int, width: int, spec: PreprocessSpec) -> Box:

@@ -1,0 +1,30 @@
+"""How large an image may be, in bytes and in pixels, before anything of it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bundle.errors import CorruptImage, ImageTooLarge
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """max_bytes: of the file.  max_pixels: height times width of the decoded image."""
+
+    max_bytes: int = 64 * 1024**2
+    max_pixels: int = 40_000_000
+
+
+DEFAULT_LIMITS: Final = ImageLimits()
+
+
+def check_pixels(height: int, width: int, limits: ImageLimits) -> None:
+    """Raise ImageTooLarge or CorruptImage unless both sides are positive and the product is within the limit."""
+    if height < 1 or width < 1:
+        raise CorruptImage(f"image: expected at least one pixel, found {width} x {height}. Send another image.")
+    if height * width > limits.max_pixels:
+        raise ImageTooLarge(
+            f"image: expected at most {limits.max_pixels} pixels, found {width} x {height} = {height * width}."
+            " Send a smaller image, or raise the limit."
+        )
