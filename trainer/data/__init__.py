@@ -9,8 +9,7 @@ from trainer.data.findings import DatasetWarning, SkippedFile
 from trainer.data.fingerprint import FINGERPRINT_BYTES, fingerprint
 from trainer.data.snapshot import Snapshot, build_snapshot
 from trainer.data.sources import Dataset, LabelledFile, read_dataset
-from trainer.data.split import SPLITS, Split, assign_splits
-from trainer.data.split_lists import read_split_list
+from trainer.data.split import SPLITS, Split, assign_splits, read_split_list
 
 __all__ = [
     "FINGERPRINT_BYTES",

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.findings import DatasetWarning, number, some
-from trainer.data.split import SPLITS, TEST, TRAIN, VALIDATION
+from trainer.data.split import SPLITS
+from trainer.data.stratify import TEST, TRAIN, VALIDATION
 
 FEW_IMAGES: Final = 15
 IMBALANCE: Final = 10

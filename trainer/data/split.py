@@ -1,25 +1,24 @@
-"""Divide rows into train, validation and test: stratified by label, groups kept whole, the same for the same seed.
+"""The three splits: who belongs where, by the user's lists or by fractions.
 
-Order: rows that a list assigns; then the free groups, largest first within a seeded shuffle, each to the split that
-still lacks most of its rarest label (iterative stratification, Sechidis et al. 2011; for a single label it is ordinary
-stratification); then repairs: every label that has groups enough gets an image to learn from and one to check with.
+Order: rows that a list assigns; then the groups without listed rows, by iterative stratification (`.stratify`).
 
 The result depends on the order of rows: `trainer.data.snapshot` sorts them by content first.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.data.folders import IMAGE_SUFFIXES
+from trainer.data.stratify import TEST, TRAIN, VALIDATION, Mask, Units
 from trainer.errors import SplitError
-
-TRAIN: Final = 0
-VALIDATION: Final = 1
-TEST: Final = 2
 
 
 class Split(StrEnum):
@@ -37,7 +36,9 @@ SPLIT_NAMES: Final = {
     **dict.fromkeys(("test", "testing", "tst"), Split.TEST),
 }
 
-Mask = NDArray[np.bool_]
+_ENDINGS: Final = "|".join(re.escape(suffix) for suffix in sorted(IMAGE_SUFFIXES, key=len, reverse=True))
+_NAMED: Final = re.compile(rf"(?P<name>.+?(?:{_ENDINGS}))(?=[\s,;|\"']|$)[\s,;|\"']*(?P<rest>.*)", re.IGNORECASE)
+_COLUMN_NAMES: Final = frozenset({"filename", "file_name", "file", "image", "path", "name"})
 
 
 def assign_splits(
@@ -83,104 +84,42 @@ def assign_splits(
     touched[groups[splits != TRAIN]] = True
     free = np.flatnonzero(~touched[groups])
     if len(free) and (wanted[VALIDATION] or wanted[TEST]):
-        units = _Units(label_matrix[free], groups[free], seed)
+        units = Units(label_matrix[free], groups[free], seed)
         fixed = label_matrix[(splits == TRAIN) & touched[groups]].sum(axis=0)
         splits[free] = units.assign(wanted, fixed)[units.of_row]
     return splits
 
 
-class _Units:
-    """The free groups as the units of assignment: U units, with what each holds of each label."""
+def read_split_list(path: Path, split: Split | None = None) -> tuple[str, ...]:
+    """Names from a list, one a line; what follows the name is ignored ("paper70.jpg 2", "a.jpg,cat").
 
-    def __init__(self, label_matrix: Mask, groups: NDArray[np.int64], seed: int) -> None:
-        _, self.of_row = np.unique(groups, return_inverse=True)  # (rows,)
-        self.sizes = np.bincount(self.of_row)  # (U,)
-        self.label_count = label_matrix.shape[1]
-        rows, labels = np.nonzero(label_matrix)
-        cells = np.unique(self.of_row[rows] * self.label_count + labels, return_counts=True)
-        self.held: list[list[tuple[int, int]]] = [[] for _ in self.sizes]  # unit -> [(label, rows)]
-        self.holders: list[list[int]] = [[] for _ in range(self.label_count)]  # label -> units
-        for cell, count in zip(cells[0].tolist(), cells[1].tolist(), strict=True):
-            unit, label = divmod(cell, self.label_count)
-            self.held[unit].append((label, count))
-            self.holders[label].append(unit)
-        shuffled = np.random.default_rng(seed).permutation(len(self.sizes))
-        order = shuffled[np.argsort(-self.sizes[shuffled], kind="stable")]  # large groups first: they fit worst later
-        self.place = np.argsort(order).tolist()  # unit -> its turn
-
-    def assign(self, wanted: list[float], train_rows: NDArray[np.int64]) -> NDArray[np.int8]:
-        """Splits of units, (U,).  wanted: fractions of rows.  train_rows: (C,) rows already in train, by label."""
-        self.splits = [-1] * len(self.sizes)
-        self.counts = [[0] * self.label_count for _ in range(3)]  # split -> label -> units
-        totals = np.zeros(self.label_count)
-        for held in self.held:
-            for label, count in held:
-                totals[label] += count
-        lacking = [(fraction * totals).tolist() for fraction in wanted]  # split -> label -> rows
-        self._reserve(lacking, wanted)
-        lacking_rows = [fraction * float(self.sizes.sum()) for fraction in wanted]
-        sizes = self.sizes.tolist()
-        active = [split for split in range(3) if wanted[split] > 0]
-
-        open_units = [len(units) for units in self.holders]
-        while True:
-            label = min((k for k in range(self.label_count) if open_units[k]), key=lambda k: open_units[k], default=-1)
-            units = self.holders[label] if label >= 0 else range(len(sizes))  # at last those without labels
-            for unit in sorted((u for u in units if self.splits[u] < 0), key=self.place.__getitem__):
-                if label >= 0:
-                    best = max(active, key=lambda s: (lacking[s][label], lacking_rows[s]))
-                else:
-                    best = max(active, key=lacking_rows.__getitem__)
-                self.splits[unit] = best
-                lacking_rows[best] -= sizes[unit]
-                for other, count in self.held[unit]:
-                    lacking[best][other] -= count
-                    self.counts[best][other] += 1
-                    open_units[other] -= 1
-            if label < 0:
-                break
-        self._repair(active, train_rows)
-        return np.array(self.splits, dtype=np.int8)
-
-    def _reserve(self, lacking: list[list[float]], wanted: list[float]) -> None:
-        """Let a small label want at least one row of validation (and of test, from three groups on)."""
-        for label, units in enumerate(self.holders):
-            for split, least in ((VALIDATION, 2), (TEST, 3)):
-                if wanted[split] > 0 and len(units) >= least and lacking[split][label] < 1:
-                    lacking[TRAIN][label] -= 1 - lacking[split][label]
-                    lacking[split][label] = 1.0
-
-    def _repair(self, active: list[int], train_rows: NDArray[np.int64]) -> None:
-        """Move single groups where a label is missing from a split that it could be in; train comes first."""
-        by_rarity = sorted(range(self.label_count), key=lambda label: len(self.holders[label]))
-        for target, least in ((TRAIN, 1), (VALIDATION, 2), (TEST, 3)):
-            if target not in active:
-                continue
-            for label in by_rarity:
-                groups = len(self.holders[label])
-                if groups < least or self.counts[target][label] or (target == TRAIN and train_rows[label]):
-                    continue
-                candidates = sorted(self.holders[label], key=lambda unit: (self.sizes[unit], self.place[unit]))
-                for unit in candidates:
-                    if target == TRAIN or self._can_leave(unit, train_rows):
-                        self._move(unit, target)
-                        break
-
-    def _can_leave(self, unit: int, train_rows: NDArray[np.int64]) -> bool:
-        """Whether every label that the unit holds keeps another group where the unit is now."""
-        source = self.splits[unit]
-        return all(
-            self.counts[source][label] > 1 or (source == TRAIN and bool(train_rows[label]))
-            for label, _ in self.held[unit]
-        )
-
-    def _move(self, unit: int, target: int) -> None:
-        for label, _ in self.held[unit]:
-            self.counts[self.splits[unit]][label] -= 1
-            self.counts[target][label] += 1
-        self.splits[unit] = target
+    split: if given and every line goes on with train, validation or test, as in "a.jpg,test", only the lines of that
+    split count.  Empty lines, lines that begin with "#", and a first line of column names are passed over.
+    Raises SplitError where the file is missing, empty or no text.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise SplitError(f"{path}: expected a list of file names, found {error.strerror}. Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise SplitError(f"{path}: expected file names in UTF-8, found other bytes. Save the list as UTF-8.") from error
+    lines = list(_lines(text))
+    declared = [SPLIT_NAMES.get(rest.casefold()) for _, rest in lines]
+    if split is not None and all(declared):
+        lines = [line for line, its in zip(lines, declared, strict=True) if its is split]
+    if not lines:
+        raise SplitError(f"{path}: expected a file name a line, found none. Fill the list, or leave it out.")
+    return tuple(dict.fromkeys(name for name, _ in lines))
 
 
-def by_split(splits: NDArray[np.int8]) -> dict[Split, NDArray[np.int64]]:
-    """Row numbers of each split, ascending."""
-    return {name: np.flatnonzero(splits == code) for code, name in enumerate(SPLITS)}
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    """(name, rest) of each line that names something."""
+    for place, raw in enumerate(text.splitlines()):
+        line = raw.strip().lstrip("\"'")
+        match = _NAMED.match(line)
+        if match:
+            yield match["name"], match["rest"].strip("\"' ")
+        elif line and not line.startswith("#"):
+            first = re.split(r"[,;\t]", line)[0]
+            if place or first.strip("\"' ").casefold() not in _COLUMN_NAMES:
+                yield line, ""
