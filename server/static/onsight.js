@@ -30,10 +30,7 @@ function icon(path) {
   return svg;
 }
 
-const percent = (fraction) => {
-  const value = fraction * 100;
-  return `${value >= 99.95 || value < 0.05 ? value.toFixed(0) : value.toFixed(1)} %`;
-};
+const percent = (fraction) => `${(fraction * 100).toFixed(1)} %`;
 const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
 const megabytes = (bytes) => `${bytes >= 1048576 ? Math.round(bytes / 1048576) + " MB" : Math.round(bytes / 1024) + " KB"}`;
 
@@ -60,10 +57,10 @@ async function call(path, options = {}) {
   throw new ServerProblem(body || { title: "Error", detail: `The server answered ${response.status}.`, code: "HTTP", status: response.status });
 }
 
-function showStatus(kind, text) {
+function showStatus(kind, text, where = "") {
   const status = byId("status");
   status.className = `status ${kind}`;
-  status.lastElementChild.textContent = text;
+  status.lastElementChild.replaceChildren(text, make("span", "where", where));
 }
 
 async function refreshHealth() {
@@ -79,7 +76,7 @@ async function refreshHealth() {
   if (health.status === "ready") {
     const where = health.providers.map((name) => name.replace("ExecutionProvider", "")).join(", ");
     const count = health.models.length;
-    showStatus("ready", `Ready · ${count} ${count === 1 ? "model" : "models"} · ${where}`);
+    showStatus("ready", "Ready", ` · ${count} ${count === 1 ? "model" : "models"} · ${where}`);
     await refreshModels();
   } else if (health.status === "no_models") {
     showStatus("wait", "No model");
@@ -291,12 +288,12 @@ function drawAnswer(item) {
   const answer = item.answer;
   const eyebrow = make("div", "eyebrow");
   eyebrow.append(make("span", "", "Decision"), make("span", "", `${answer.model} · version ${answer.version}`));
-  const scores = drawScores(answer.scores, SHOWN_SCORES);
+  const scores = drawScores(answer, SHOWN_SCORES);
   const parts = [eyebrow, drawVerdict(answer), scores];
   if (answer.scores.length > SHOWN_SCORES) {
     const more = make("button", "button quiet more", `Show all ${answer.scores.length} labels`);
     more.type = "button";
-    more.addEventListener("click", () => { scores.replaceWith(drawScores(answer.scores, answer.scores.length)); more.remove(); });
+    more.addEventListener("click", () => { scores.replaceWith(drawScores(answer, answer.scores.length)); more.remove(); });
     parts.push(more);
   }
   const legend = make("div", "legend");
@@ -324,9 +321,9 @@ function drawVerdict(answer) {
   return box;
 }
 
-function drawScores(scores, count) {
-  const list = make("ul", "scores");
-  for (const score of scores.slice(0, count)) {
+function drawScores(answer, count) {
+  const list = make("ul", answer.unknown ? "scores unknown" : "scores");
+  for (const score of answer.scores.slice(0, count)) {
     const row = make("li", score.above ? "score above" : "score");
     const name = make("span", "name", score.label);
     name.title = score.label;
@@ -359,7 +356,8 @@ function drawProblem(item) {
   const problem = item.problem;
   const box = make("div", "problem");
   box.setAttribute("role", "alert");
-  box.append(make("strong", "", problem.title || "Something went wrong"), make("p", "", problem.detail));
+  const image = String(problem.code).startsWith("IMAGE_");
+  box.append(make("strong", "", image ? "This image was refused" : problem.title || "Something went wrong"), make("p", "", problem.detail));
   box.append(make("small", "", [problem.code, problem.request_id && `request ${problem.request_id}`].filter(Boolean).join(" · ")));
   const again = make("button", "button", "Try again");
   again.type = "button";

@@ -1,55 +1,20 @@
-"""A real install in a temporary folder, and a real Gunicorn on a free port."""
+"""Fixtures of the server's tests: an install, and servers on it."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # make_bundle.py stands beside the tests
-
-from make_bundle import make_bundle
+from running_server import Install, RunningServer, Served, running
 
 from bundle.home import OnsightHome
 from bundle.keys import SigningKey
 from bundle.trust import TrustStore
-from server.tokens import Scope, TokenStore
+from server.tokens import Scope
 
-ROOT = Path(__file__).resolve().parents[2]
-CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-START = "from server.gunicorn_app import serve; from server.settings import ServerSettings; serve(ServerSettings())"
-
-
-@dataclass
-class Install:
-    """An ONSIGHT_HOME and a models folder."""
-
-    home: OnsightHome
-    models: Path
-    key: SigningKey
-    tokens: TokenStore = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tokens = TokenStore(self.home.tokens_path)
-
-    def add_token(self, name: str = "test", *scopes: Scope) -> str:
-        return self.tokens.create(name, scopes or (Scope.PREDICT,), CREATED)
-
-    def add_bundle(self, file_name: str = "colours.onsight", **options: Any) -> Path:
-        return make_bundle(self.models / file_name, options.pop("key", self.key), **options)
+Serve = Callable[..., RunningServer]
 
 
 @pytest.fixture(scope="session")
@@ -69,116 +34,34 @@ def install(new_install: Callable[[], Install]) -> Install:
     return new_install()
 
 
-@dataclass
-class Reply:
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass
-class RunningServer:
-    port: int
-    process: subprocess.Popen[bytes]
-    log_path: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def log(self) -> str:
-        return self.log_path.read_text()
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        token: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        chunks: list[bytes] | None = None,
-    ) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            sent = {**({"X-Auth-token": token} if token else {}), **(headers or {})}
-            connection.request(method, path, chunks or body, sent, encode_chunked=chunks is not None)
-            response = connection.getresponse()
-            return Reply(response.status, response.headers, response.read())
-        finally:
-            connection.close()
-
-    def wait_for_status(self, status: int, seconds: float = 20) -> Reply:
-        """Poll /health/ready until it answers with this status."""
-        end = time.monotonic() + seconds
-        while True:
-            assert self.process.poll() is None, f"the server exited: {self.log}"
-            try:
-                reply = self.ask("GET", "/health/ready")
-                if reply.status == status:
-                    return reply
-            except OSError:
-                pass
-            assert time.monotonic() < end, f"no {status} from /health/ready in {seconds} s: {self.log}"
-            time.sleep(0.05)
-
-    def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def server_environment(install: Install, port: int, **settings: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ONSIGHT_")}
-    return {
-        **clean,
-        "ONSIGHT_HOME": str(install.home.path),
-        "ONSIGHT_MODELS_DIR": str(install.models),
-        "ONSIGHT_PORT": str(port),
-        "ONSIGHT_WORKERS": "1",
-        "ONSIGHT_DRAIN_S": "0",
-        **{f"ONSIGHT_{name.upper()}": value for name, value in settings.items()},
-    }
-
-
-@contextmanager
-def running(install: Install, folder: Path, **settings: str) -> Iterator[RunningServer]:
-    """A real server process; stopped by SIGTERM at the end, which must exit with 0."""
-    port = free_port()
-    log_path = folder / f"server-{port}.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", START],
-            cwd=ROOT,
-            env=server_environment(install, port, **settings),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    server = RunningServer(port, process, log_path)
-    try:
-        yield server
-        assert server.stop() == 0, server.log
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-Serve = Callable[..., RunningServer]
-
-
 @pytest.fixture
 def serve(install: Install, tmp_path: Path) -> Iterator[Serve]:
     """Start a server on the test's own install."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(running(install, tmp_path, **settings))
+
+
+@pytest.fixture(scope="session")
+def served(new_install: Callable[[], Install], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for all tests that only ask: a model, another in a project, two bad bundles, three tokens."""
+    install = new_install()
+    install.add_bundle()
+    install.add_bundle("shop/goods.onsight", name="goods")
+    install.add_bundle("stranger.onsight", name="stranger", key=SigningKey.generate())
+    (install.models / "broken.onsight").write_bytes(b"PK\x03\x04 and no more")
+    tokens = {scope: install.add_token(scope.value, scope) for scope in Scope}
+    limits = {"max_image_bytes": "300000", "workers": "2", "log_format": "json"}
+    with running(install, tmp_path_factory.mktemp("log"), **limits) as server:
+        server.wait_for_status(200)
+        yield Served(server, install, tokens[Scope.PREDICT], tokens[Scope.ADMIN])
+
+
+@pytest.fixture(scope="session")
+def big_served(new_install: Callable[[], Install], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with the limits that it has by default."""
+    install = new_install()
+    install.add_bundle()
+    token, wrong_scope = install.add_token("predict"), install.add_token("admin", Scope.ADMIN)
+    with running(install, tmp_path_factory.mktemp("log")) as server:
+        server.wait_for_status(200)
+        yield Served(server, install, token, wrong_scope)

@@ -1,0 +1,162 @@
+"""A real install in a folder, and a real Gunicorn on a free port. Used by every test that speaks HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from color_bundle import make_bundle
+
+from bundle.home import OnsightHome
+from bundle.keys import SigningKey
+from server.tokens import Scope, TokenStore
+
+ROOT = Path(__file__).resolve().parents[2]
+CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+START = "from server.gunicorn_app import serve; from server.settings import ServerSettings; serve(ServerSettings())"
+
+
+@dataclass
+class Install:
+    """An ONSIGHT_HOME and a models folder."""
+
+    home: OnsightHome
+    models: Path
+    key: SigningKey
+    tokens: TokenStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tokens = TokenStore(self.home.tokens_path)
+
+    def add_token(self, name: str = "test", *scopes: Scope) -> str:
+        return self.tokens.create(name, scopes or (Scope.PREDICT,), CREATED)
+
+    def add_bundle(self, file_name: str = "colours.onsight", **options: Any) -> Path:
+        return make_bundle(self.models / file_name, options.pop("key", self.key), **options)
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class RunningServer:
+    port: int
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        chunks: list[bytes] | None = None,
+    ) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            sent = {**({"X-Auth-token": token} if token else {}), **(headers or {})}
+            connection.request(method, path, chunks or body, sent, encode_chunked=chunks is not None)
+            response = connection.getresponse()
+            return Reply(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def wait_for_status(self, status: int, seconds: float = 20) -> Reply:
+        """Poll /health/ready until it answers with this status."""
+        end = time.monotonic() + seconds
+        while True:
+            assert self.process.poll() is None, f"the server exited: {self.log}"
+            try:
+                reply = self.ask("GET", "/health/ready")
+                if reply.status == status:
+                    return reply
+            except OSError:
+                pass
+            assert time.monotonic() < end, f"no {status} from /health/ready in {seconds} s: {self.log}"
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def server_environment(install: Install, port: int, **settings: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ONSIGHT_")}
+    return {
+        **clean,
+        "ONSIGHT_HOME": str(install.home.path),
+        "ONSIGHT_MODELS_DIR": str(install.models),
+        "ONSIGHT_PORT": str(port),
+        "ONSIGHT_WORKERS": "1",
+        "ONSIGHT_DRAIN_S": "0",
+        **{f"ONSIGHT_{name.upper()}": value for name, value in settings.items()},
+    }
+
+
+@contextmanager
+def running(install: Install, folder: Path, **settings: str) -> Iterator[RunningServer]:
+    """A real server process; stopped by SIGTERM at the end, which must exit with 0."""
+    port = free_port()
+    log_path = folder / f"server-{port}.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", START],
+            cwd=ROOT,
+            env=server_environment(install, port, **settings),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    server = RunningServer(port, process, log_path)
+    try:
+        yield server
+        assert server.stop() == 0, server.log
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server and what a client needs. token: may predict.  wrong_scope: is valid and may not."""
+
+    server: RunningServer
+    install: Install
+    token: str
+    wrong_scope: str

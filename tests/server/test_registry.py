@@ -1,0 +1,160 @@
+"""From a models folder to models that answer, and every way in which one does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from color_bundle import BLUE, GREEN, LABELS, RED, SIDE, color_graph, make_manifest
+from running_server import Install
+
+from bundle.decode import ImageLimits
+from bundle.errors import ImageTooLarge
+from bundle.keys import SigningKey
+from bundle.pack import describe_files
+from bundle.trust import TrustStore
+from server.engine import OnnxRuntimeEngine, OnnxRuntimeOptions, check_providers, onnx_runtime_factory
+from server.errors import EngineError, GraphMismatch, ModelsLoading, ProviderMismatch, UnknownModel
+from server.registry import Phase, Registry
+from server.shelf import natural_order, read_shelf
+
+CUDA_THEN_CPU = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+def open_registry(install: Install, options: OnnxRuntimeOptions | None = None) -> Registry:
+    shelf = read_shelf(install.models, TrustStore(install.home.trust_dir))
+    registry = Registry(shelf, onnx_runtime_factory(options or OnnxRuntimeOptions()), ImageLimits())
+    registry.load()
+    return registry
+
+
+def codes(registry: Registry) -> dict[str, str]:
+    return {failure.file_name: failure.code for failure in registry.failures}
+
+
+def test_a_bundle_serves_and_names_the_colour(install: Install) -> None:
+    install.add_bundle()
+    registry = open_registry(install)
+    model = registry.get(["default"], "colours")
+    assert registry.phase is Phase.READY
+    for label, image in zip(LABELS, (RED, GREEN, BLUE), strict=True):
+        decision = model.predict(image).decision
+        assert decision.labels == (label,)
+        assert decision.scores[0].probability > 0.99
+    assert model.golden_difference < 1e-6
+    assert model.engine.providers == ("CPUExecutionProvider",)
+
+
+def test_a_folder_of_bundles_is_a_project(install: Install) -> None:
+    install.add_bundle("a.onsight")
+    install.add_bundle("shop/b.onsight", name="goods")
+    install.add_bundle(".partial.onsight")
+    registry = open_registry(install)
+    assert [(model.facts.project, model.manifest.name) for model in registry.models] == [
+        ("default", "colours"),
+        ("shop", "goods"),
+    ]
+    assert registry.get(["pretrained", "shop"], "goods").facts.project == "shop"
+    with pytest.raises(UnknownModel):
+        registry.get(["default"], "goods")
+
+
+def test_the_highest_version_serves_and_the_others_stand_by(install: Install) -> None:
+    for version in ("1.9", "1.10", "1.2"):
+        install.add_bundle(f"v{version}.onsight", version=version)
+    registry = open_registry(install)
+    assert registry.get(["default"], "colours").manifest.version == "1.10"
+    assert [one.version for one in registry.standby] == ["1.9", "1.2"]
+
+
+def test_versions_are_ordered_as_people_order_them() -> None:
+    found = ["2", "1.10", "1.0", "1.2", "1.0-rc2", "1.0.1", "1.0-rc1"]
+    assert sorted(found, key=natural_order) == ["1.0-rc1", "1.0-rc2", "1.0", "1.0.1", "1.2", "1.10", "2"]
+
+
+def test_a_version_that_does_not_reproduce_its_golden_scores_leaves_the_lower_one_serving(install: Install) -> None:
+    install.add_bundle("good.onsight", version="1")
+    install.add_bundle("bad.onsight", version="2", golden_shift=0.01)
+    registry = open_registry(install)
+    assert registry.get(["default"], "colours").manifest.version == "1"
+    assert codes(registry) == {"bad.onsight": "BUNDLE_GOLDEN"}
+
+
+def test_bad_bundles_are_named_with_their_reason_and_the_good_one_serves(install: Install) -> None:
+    good = install.add_bundle("good.onsight")
+    data = bytearray(good.read_bytes())
+    data[data.index(b"mean") + 1] ^= 1
+    (install.models / "flipped.onsight").write_bytes(data)
+    (install.models / "cut.onsight").write_bytes(data[: len(data) // 2])
+    (install.models / "text.onsight").write_text("hello")
+    install.add_bundle("stranger.onsight", key=SigningKey.generate())
+    install.add_bundle("we ird/x.onsight", name="other")
+    registry = open_registry(install)
+    assert [model.facts.file_name for model in registry.models] == ["good.onsight"]
+    assert codes(registry)["stranger.onsight"] == "UNTRUSTED_KEY"
+    assert set(codes(registry)) == {"flipped.onsight", "cut.onsight", "text.onsight", "stranger.onsight", "x.onsight"}
+    assert all(str(install.models.parent) not in failure.reason for failure in registry.failures)
+
+
+def test_a_graph_that_is_not_what_the_manifest_says_is_refused(install: Install) -> None:
+    install.add_bundle("fixed.onsight", graph=color_graph(fixed_batch=True))
+    install.add_bundle("junk.onsight", name="junk", graph=b"\x08\x0anot a graph")
+    registry = open_registry(install)
+    assert codes(registry) == {"fixed.onsight": "ENGINE_GRAPH", "junk.onsight": "ENGINE"}
+    assert registry.phase is Phase.NO_MODELS
+
+
+def test_a_manifest_whose_tensors_are_not_ours_is_refused() -> None:
+    graph = color_graph()
+    manifest = make_manifest(graph, describe_files({"model.onnx": graph, "golden.npz": b"x"}), "colours", "1")
+    wrong = manifest.input.model_copy(update={"name": "pictures"})
+    with pytest.raises(GraphMismatch, match="pictures"):
+        OnnxRuntimeEngine(manifest.model_copy(update={"input": wrong}), graph, OnnxRuntimeOptions())
+    with pytest.raises(EngineError):
+        OnnxRuntimeEngine(manifest, b"", OnnxRuntimeOptions())
+
+
+def test_a_missing_provider_is_an_error_unless_a_fallback_is_declared(install: Install) -> None:
+    install.add_bundle()
+    assert codes(open_registry(install, OnnxRuntimeOptions(CUDA_THEN_CPU))) == {"colours.onsight": "ENGINE_PROVIDER"}
+    registry = open_registry(install, OnnxRuntimeOptions(CUDA_THEN_CPU, fallback=True))
+    assert registry.models[0].engine.providers == ("CPUExecutionProvider",)
+
+
+def test_a_session_that_runs_elsewhere_than_asked_is_refused() -> None:
+    cuda = OnnxRuntimeOptions(("CUDAExecutionProvider",), fallback=True)
+    with pytest.raises(ProviderMismatch, match="CUDAExecutionProvider"):
+        check_providers(("CPUExecutionProvider",), cuda)
+    check_providers(CUDA_THEN_CPU, OnnxRuntimeOptions(("CUDAExecutionProvider",)))
+
+
+def test_a_batch_gives_what_its_images_give_alone() -> None:
+    graph = color_graph()
+    manifest = make_manifest(graph, describe_files({"model.onnx": graph, "golden.npz": b"x"}), "colours", "1")
+    engine = OnnxRuntimeEngine(manifest, graph, OnnxRuntimeOptions())
+    images = np.random.default_rng(7).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
+    together = engine.infer(images)
+    for index in range(5):
+        alone = engine.infer(images[index : index + 1])
+        np.testing.assert_array_equal(together[0][index], alone[0][0])
+        np.testing.assert_array_equal(together[1][index], alone[1][0])
+
+
+def test_before_loading_a_model_is_neither_found_nor_missing(new_install: Callable[[], Install]) -> None:
+    install = new_install()
+    shelf = read_shelf(install.models, TrustStore(install.home.trust_dir))
+    registry = Registry(shelf, onnx_runtime_factory(OnnxRuntimeOptions()), ImageLimits())
+    with pytest.raises(ModelsLoading):
+        registry.get(["default"], "colours")
+    registry.load()
+    assert registry.phase is Phase.NO_MODELS
+
+
+def test_the_pixel_limit_of_the_server_holds_for_its_models(install: Install) -> None:
+    install.add_bundle()
+    shelf = read_shelf(install.models, TrustStore(install.home.trust_dir))
+    registry = Registry(shelf, onnx_runtime_factory(OnnxRuntimeOptions()), ImageLimits(max_pixels=1000))
+    registry.load()
+    with pytest.raises(ImageTooLarge):
+        registry.models[0].predict(RED)  # 64 x 48 = 3072 pixels
