@@ -81,6 +81,11 @@ class Client:
         """The models that the server has. Raises ClientError."""
         return list(self._ask("GET", "/v1/models")["models"])
 
+    def describe(self) -> dict[str, Any]:
+        """The model: labels, thresholds, preprocessing, metrics, provider. Raises ClientError."""
+        name = self._model_name()
+        return dict(self._ask("GET", f"/v1/models/{self._project}/{name}"))
+
     def close(self) -> None:
         self._connection.close()
 

@@ -1,0 +1,176 @@
+"""Run -> signed bundle: build the graph, prove it on real images, record golden answers, sign, write.
+
+Fails closed: the bundle file appears only after every proof has passed, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from bundle.golden import Golden, replay_golden
+from bundle.keys import SigningKey
+from bundle.manifest import (
+    BackboneFacts,
+    DatasetFacts,
+    Manifest,
+    ParityReport,
+    TensorSpec,
+    Variant,
+)
+from bundle.pack import describe_files, pack_bundle
+from bundle.preprocess import preprocess
+from exporter.card import render_card
+from exporter.errors import ExportError
+from exporter.evidence import Evidence, gather_evidence, golden_bytes
+from exporter.graph import INPUT, LOGITS, PROBABILITIES, ServedClassifier, build_onnx
+from exporter.parity import cpu_infer, make_reference, prove_parity
+from trainer.data.snapshot import Snapshot
+from trainer.head import Classifier
+from trainer.run import ModelChoice, ModelDescription, Run
+from trainer.statistics import Statistics, models_from_json
+
+MODEL_FILE, GOLDEN_FILE, CARD_FILE = "model.onnx", "golden.npz", "card.md"
+PARITY_IMAGES = 64
+GOLDEN_IMAGES = 8
+RECORDED_LIBRARIES = ("torch", "onnx", "onnxruntime", "transformers", "numpy", "pillow", "simplejpeg")
+
+Step = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Exported:
+    path: Path
+    manifest: Manifest
+
+
+def export_run(
+    run: Run,
+    out: Path,
+    key: SigningKey,
+    *,
+    choice: ModelChoice = "best",
+    name: str | None = None,
+    version: str = "1",
+    images: Path | None = None,
+    backbone: Path | None = None,
+    now: datetime | None = None,
+    step: Step = lambda _text, _done, _total: None,
+) -> Exported:
+    """Export the best or last model of a run and return what was written.
+
+    images, backbone: where the run's images and backbone lie now, if they have moved.
+    Raises RunError or BackboneError for an incomplete run, ParityError where a proof fails; then nothing is written.
+    """
+    steps = ("loading the run", "building the graph", "proving parity", "recording golden answers", "signing")
+
+    def at(index: int) -> None:
+        step(steps[index], index, len(steps))
+
+    at(0)
+    snapshot, description, statistics = run.snapshot(), run.model(), _statistics(run, choice)
+    spec = description.preprocessing
+    evidence = gather_evidence(snapshot, images or Path(snapshot.root), spec, PARITY_IMAGES)
+    classifier = run.classifier(choice, backbone)
+    temperature = statistics.calibration.temperature
+
+    at(1)
+    graph = build_onnx(ServedClassifier(classifier, description.task, temperature), spec.height, spec.width)
+
+    at(2)
+    with np.load(run.predictions_path, allow_pickle=False) as predictions:
+        recorded = predictions[f"{choice}_logits"][evidence.rows]
+    reference = make_reference(classifier, description.task, temperature, evidence.images, recorded)
+    infer = cpu_infer(graph)
+    thresholds = statistics.thresholds.values
+    parity = prove_parity(reference, infer, description.task, temperature, thresholds)
+
+    at(3)
+    golden = _golden(classifier, description, temperature, evidence)
+    draft = _manifest(
+        name or default_name(out), version, now or datetime.now(UTC), snapshot, description, statistics, parity, graph
+    )
+    replay_golden(golden, draft, infer)
+    files = {MODEL_FILE: graph, GOLDEN_FILE: golden.to_bytes(), CARD_FILE: render_card(draft).encode()}
+    manifest = Manifest.model_validate({**draft.model_dump(), "files": describe_files(files)})
+
+    at(4)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    pack_bundle(out, manifest, files, key)
+    step("done", len(steps), len(steps))
+    return Exported(out, manifest)
+
+
+def default_name(out: Path) -> str:
+    """The model's name where none is given: the bundle file's, with what a name may not hold replaced."""
+    kept = "".join(character if character.isalnum() or character in "._-" else "-" for character in out.stem)
+    return kept.encode("ascii", "replace").decode().replace("?", "-").lstrip("._-") or "model"
+
+
+def _statistics(run: Run, choice: ModelChoice) -> Statistics:
+    text = run.require_text(run.statistics_path)
+    try:
+        return models_from_json(text)[choice]
+    except (ValueError, KeyError) as error:
+        raise ExportError(f"{run.statistics_path}: expected statistics of the {choice} model: {error}") from error
+
+
+def _golden(classifier: Classifier, description: ModelDescription, temperature: float, evidence: Evidence) -> Golden:
+    contents = tuple(golden_bytes(data) for data in evidence.image_bytes[:GOLDEN_IMAGES])
+    pixels = np.stack([preprocess(data, description.preprocessing) for data in contents])
+    answers = make_reference(classifier, description.task, temperature, pixels, np.zeros(0, np.float32))
+    return Golden(contents, answers.probabilities, answers.logits)
+
+
+def _manifest(
+    name: str,
+    version: str,
+    now: datetime,
+    snapshot: Snapshot,
+    description: ModelDescription,
+    statistics: Statistics,
+    parity: ParityReport,
+    graph: bytes,
+) -> Manifest:
+    spec, count = description.preprocessing, len(description.labels)
+    train = snapshot.label_matrix[snapshot.splits == 0].sum(0)
+    scores = ("batch", count)
+    placeholder = describe_files({MODEL_FILE: graph, GOLDEN_FILE: b"", CARD_FILE: b""})
+    return Manifest(
+        model_id=hashlib.sha256(graph).hexdigest(),
+        name=name,
+        version=version,
+        created_at=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        task=description.task,
+        labels=description.labels,
+        thresholds=statistics.thresholds.values,
+        calibration=statistics.calibration,
+        unknown=statistics.unknown,
+        preprocessing=spec,
+        input=TensorSpec(name=INPUT, dtype="uint8", shape=("batch", spec.height, spec.width, 3)),
+        outputs=(
+            TensorSpec(name=PROBABILITIES, dtype="float32", shape=scores),
+            TensorSpec(name=LOGITS, dtype="float32", shape=scores),
+        ),
+        backbone=BackboneFacts(
+            name=description.backbone.name,
+            sha256=description.backbone.sha256,
+            fine_tuned=description.encoder_trained,
+        ),
+        dataset=DatasetFacts(
+            snapshot_sha256=snapshot.sha256_digest,
+            images={split: result.images for split, result in statistics.splits.items()},
+            label_counts={label: int(n) for label, n in zip(description.labels, train, strict=True)},
+        ),
+        metrics={split: dict(result.metrics) for split, result in statistics.splits.items()},
+        variants=(Variant(name="fp32", precision="fp32", file=MODEL_FILE, parity=parity),),
+        golden=GOLDEN_FILE,
+        library_versions={name: importlib.metadata.version(name) for name in RECORDED_LIBRARIES},
+        files=placeholder,
+    )

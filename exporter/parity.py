@@ -1,0 +1,131 @@
+"""The proof that the shipped graph answers as the trained model does, from real image bytes to final probabilities.
+
+Two comparisons, both fatal: against the trained network (PyTorch) within a tight tolerance at several batch sizes, and
+against the scores that the run's report was made from, so that what the report says is what the server does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from bundle.decide import probabilities_from_logits
+from bundle.golden import Infer
+from bundle.manifest import ParityReport, Task
+from exporter.errors import ParityError
+from exporter.graph import INPUT, LOGITS, PROBABILITIES
+from trainer.head import Classifier
+
+BATCH_SIZES = (1, 2, 7, 32)
+TOLERANCE = 1e-5  # of a probability, against PyTorch
+REPORT_TOLERANCE = 1e-4  # of a probability, against the run's recorded scores (other batch sizes, another graph)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the trained network says of some images.
+
+    images: uint8 (N,H,W,3).  probabilities, logits: float32 (N,C).  recorded: float32 (N,C) logits of the run's report.
+    """
+
+    images: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    recorded: NDArray[np.float32]
+
+
+def make_reference(
+    classifier: Classifier, task: Task, temperature: float, images: NDArray[np.uint8], recorded: NDArray[np.float32]
+) -> Reference:
+    classifier.eval()
+    with torch.inference_mode():
+        parts = [classifier(torch.from_numpy(images[i : i + 32])).numpy() for i in range(0, len(images), 32)]
+    logits = np.concatenate(parts)
+    return Reference(images, probabilities_from_logits(logits, task, temperature), logits, recorded)
+
+
+def cpu_infer(onnx_bytes: bytes) -> Infer:
+    """The graph on ONNX Runtime's CPU provider, with the settings of the server's engine."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
+
+    def infer(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        probabilities, logits = session.run([PROBABILITIES, LOGITS], {INPUT: images})
+        return probabilities, logits
+
+    return infer
+
+
+def prove_parity(
+    reference: Reference,
+    infer: Infer,
+    task: Task,
+    temperature: float,
+    thresholds: Sequence[float],
+    *,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    tolerance: float = TOLERANCE,
+) -> ParityReport:
+    """Run the images through the graph at every batch size and compare. Raises ParityError where anything differs."""
+    largest = 0.0
+    flipped = 0
+    expected = reference.probabilities
+    for size in batch_sizes:
+        found = np.concatenate([infer(batch)[0] for batch in _batches(reference.images, size)])[: len(expected)]
+        if found.shape != expected.shape or not np.isfinite(found).all():
+            raise ParityError(
+                f"batch size {size}: expected finite probabilities of shape {expected.shape}, found {found.shape}."
+                " The exported graph is broken; nothing was written."
+            )
+        difference = np.abs(found.astype(np.float64) - expected).max(axis=1)  # (N,C) -> (N,)
+        worst = int(difference.argmax())
+        if difference[worst] > tolerance:
+            raise ParityError(
+                f"batch size {size}, image {worst}: expected probabilities within {tolerance:g} of the trained model's,"
+                f" found a difference of {difference[worst]:.2g}. Nothing was written."
+            )
+        largest = max(largest, float(difference[worst]))
+        flipped = max(flipped, _decisions_flipped(found, expected, task, thresholds))
+    _check_recorded(reference, task, temperature)
+    return ParityReport(
+        images=len(expected),
+        batch_sizes=tuple(batch_sizes),
+        max_difference=largest,
+        tolerance=tolerance,
+        decisions_flipped=flipped,
+    )
+
+
+def _check_recorded(reference: Reference, task: Task, temperature: float) -> None:
+    recorded = probabilities_from_logits(reference.recorded, task, temperature)
+    difference = float(np.abs(recorded.astype(np.float64) - reference.probabilities).max())
+    if difference > REPORT_TOLERANCE:
+        raise ParityError(
+            f"expected the model to give the scores that the run's statistics were made from, within"
+            f" {REPORT_TOLERANCE:g}, found a difference of {difference:.2g}: weights, images or backbone have changed"
+            " since training. Nothing was written; train again."
+        )
+
+
+def _batches(images: NDArray[np.uint8], size: int) -> list[NDArray[np.uint8]]:
+    """Full batches only: the last one is filled up with the first images."""
+    count = -(-len(images) // size) * size
+    indices = np.arange(count) % len(images)
+    return [images[indices[start : start + size]] for start in range(0, count, size)]
+
+
+def _decisions_flipped(
+    found: NDArray[np.float32], expected: NDArray[np.float32], task: Task, thresholds: Sequence[float]
+) -> int:
+    if task is Task.SINGLE_LABEL:
+        return int((found.argmax(1) != expected.argmax(1)).sum())
+    limits = np.asarray(thresholds, np.float32)
+    return int(((found >= limits) != (expected >= limits)).any(1).sum())

@@ -1,0 +1,162 @@
+"""onsight demo: the whole way on a real data set, with a server at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+READY_WITHIN_S = 60.0
+LEAST_RIGHT = 0.9
+
+
+@click.command(short_help="Train, export, serve and predict on handwritten digits.")
+@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default="demo", show_default=True)
+@click.option("--port", type=int, default=8000, show_default=True, help="The next free one is taken if it is busy.")
+@click.option("--minutes", type=float, default=1.0, show_default=True, help="Time budget of the training loop.")
+@click.option("--once", is_flag=True, help="Stop the server at the end and exit: for checks.")
+def command(folder: Path, port: int, minutes: float, once: bool) -> None:
+    """Train a classifier of handwritten digits, export it, serve it and ask it: under three minutes, no network.
+
+    Everything lies in one folder, which holds its own keys and tokens; your own stay untouched.
+    """
+    from bundle.home import OnsightHome
+    from exporter.export import export_run
+    from onsight.client import Client
+    from onsight.digits import write_digits
+    from onsight.signing import own_key
+    from onsight.terminal import TerminalReporter
+    from server.tokens import Scope, TokenStore
+    from trainer.progress import duration
+    from trainer.recipe import Recipe
+    from trainer.train import train
+
+    began = time.monotonic()
+    folder = folder.absolute()
+    if folder.exists() and not (folder / "home").is_dir():
+        raise click.UsageError(f"--dir {folder}: expected a new folder or an earlier demo's, found another.")
+    _stop_earlier(folder)
+    for name in ("images", "new-images", "run", "models", "home"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    home = OnsightHome(folder / "home")
+    home.path.mkdir(parents=True)
+
+    _title(1, "1,797 handwritten digits become a folder of images")
+    held_out = write_digits(folder / "images", folder / "new-images")
+    click.echo(f"{folder / 'images'}: class folders 0 to 9; {len(held_out)} more images are kept aside", err=True)
+
+    _title(2, "onsight train")
+    with TerminalReporter() as reporter:
+        recipe = Recipe(images=str(folder / "images"), minutes=minutes, validation_fraction=0.15, test_fraction=0.15)
+        run = train(recipe, folder / "run", home.cache_dir, reporter).run
+
+    _title(3, "onsight export")
+    bundle = folder / "models" / "digits.onsight"
+    with TerminalReporter() as reporter:
+        exported = export_run(run, bundle, own_key(home), name="digits", step=reporter.progress)
+    parity = exported.manifest.variants[0].parity
+    click.echo(f"{bundle}: signed; parity {parity.max_difference:.1e} on {parity.images} images", err=True)
+
+    _title(4, "onsight serve")
+    token = TokenStore(home.tokens_path).create("demo", [Scope.PREDICT], datetime.now(UTC))
+    port = _free_port(port)
+    url = f"http://127.0.0.1:{port}"
+    server = _start_server(folder, port)
+    try:
+        _wait_until_ready(server, url, folder / "server.log")
+        _title(5, f"onsight predict: {len(held_out)} images that the model has never seen")
+        client = Client(url, token, model="digits")
+        answers = [client.predict(path.read_bytes())["labels"] for path, _ in held_out]
+    except BaseException:
+        server.terminate()
+        raise
+    right = sum(answer == [label] for answer, (_, label) in zip(answers, held_out, strict=True))
+    click.echo(f"{right} of {len(held_out)} right", err=True)
+    if once or right < LEAST_RIGHT * len(held_out):
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+    if right < LEAST_RIGHT * len(held_out):
+        raise click.ClickException(
+            f"expected at least {LEAST_RIGHT:.0%} right answers, found {right} of {len(held_out)}"
+        )
+    example = held_out[0][0]
+    click.echo(f"\nAll of it took {duration(time.monotonic() - began)}.")
+    click.echo(f"Report:  {run.report_path}")
+    if once:
+        click.echo("The server was stopped (--once).")
+        return
+    (folder / "server.pid").write_text(f"{server.pid}\n")
+    click.echo(f"Server:  {url}   (drop an image there; the token is {token})")
+    click.echo(f"Ask it:  curl -H 'X-Auth-token: {token}' --data-binary @{example} {url}/api/predict/default/digits")
+    click.echo(f"Stop it: kill {server.pid}")
+
+
+def _title(number: int, text: str) -> None:
+    click.echo(click.style(f"\n[{number}/5] {text}", bold=True), err=True)
+
+
+def _free_port(wanted: int) -> int:
+    for port in range(wanted, wanted + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise click.ClickException(
+        f"expected a free port from {wanted} on, found 100 busy ones. Choose another with --port."
+    )
+
+
+def _start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    command_line = [sys.executable, "-m", "onsight.cli", "serve", str(folder / "models"), "--port", str(port)]
+    environment = {**os.environ, "ONSIGHT_HOME": str(folder / "home")}
+    with (folder / "server.log").open("wb") as log:
+        return subprocess.Popen(  # noqa: S603 - our own program
+            command_line, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        try:
+            with urlopen(f"{url}/health/ready", timeout=5) as response:  # noqa: S310 - our own server
+                if response.status == 200:
+                    return
+        except (URLError, OSError):
+            time.sleep(0.2)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    raise click.ClickException(f"the server was not ready within {READY_WITHIN_S:.0f} s. The end of {log}:\n{tail}")
+
+
+def _stop_earlier(folder: Path) -> None:
+    """Stop the server of an earlier demo in the same folder, if it is still that."""
+    pid_file = folder / "server.pid"
+    try:
+        pid = int(pid_file.read_text())
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return
+    if str(folder / "models").encode() in arguments:
+        os.kill(pid, signal.SIGTERM)
+        for _ in range(300):
+            if not Path(f"/proc/{pid}").exists():
+                break
+            time.sleep(0.1)
+    pid_file.unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""Label many images: with a bundle in this process, or through a server; one answer a file, in order.
+
+Both ways give the same `Answer`. An image that cannot be read is an answer too, with its reason.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundle.errors import ImageError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".jpe"})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """labels: what is claimed, most probable first.  probabilities: of every label, most probable first."""
+
+    file: str
+    labels: tuple[str, ...] = ()
+    unknown: bool = False
+    probabilities: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+
+
+Label = Callable[[bytes], Answer]
+
+
+def find_images(images: Path) -> list[str]:
+    """Paths relative to the folder (or the file's own name), sorted; hidden files and folders are passed over."""
+    if images.is_file():
+        return [images.name]
+    found = (path.relative_to(images) for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+
+
+def label_images(root: Path, files: Sequence[str], label: Label, workers: int) -> Iterator[Answer]:
+    """Answers in the order of the files, computed by `workers` threads."""
+
+    def work(file: str) -> Answer:
+        try:
+            answer = label((root / file).read_bytes())
+        except (ImageError, OSError) as error:
+            return Answer(file, error=str(error))
+        return Answer(file, answer.labels, answer.unknown, answer.probabilities, answer.error)
+
+    pending: deque[Future[Answer]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="label")
+    try:
+        for file in files:
+            pending.append(pool.submit(work, file))
+            if len(pending) >= workers * 8:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def bundle_labeller(path: Path, trust_dir: Path, providers: tuple[str, ...]) -> tuple[Label, tuple[str, ...]]:
+    """Verify, load and prove a bundle; returns its labelling function and its labels."""
+    from bundle.decode import ImageLimits
+    from bundle.load import load_bundle
+    from bundle.trust import TrustStore
+    from server.engine import OnnxRuntimeOptions, onnx_runtime_factory
+    from server.registry import load_model
+    from server.shelf import DEFAULT_PROJECT, ShelvedBundle
+
+    bundle = load_bundle(path, TrustStore(trust_dir))
+    build = onnx_runtime_factory(OnnxRuntimeOptions(providers))
+    model = load_model(ShelvedBundle(DEFAULT_PROJECT, path.name, bundle), build, ImageLimits())
+
+    def label(data: bytes) -> Answer:
+        decision = model.predict(data).decision
+        scores = tuple((score.label, score.probability) for score in decision.scores)
+        return Answer("", decision.labels, decision.unknown, scores)
+
+    return label, model.manifest.labels

@@ -1,0 +1,48 @@
+"""What a person sees while they wait: lines and progress bars on stderr; results go to stdout."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import click
+from tqdm import tqdm
+
+
+class TerminalReporter:
+    """Draws one bar a stage, with rate and remaining time; silent bars where stderr is no terminal."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._stage = ""
+        self._bar: tqdm[Any] | None = None
+
+    def say(self, text: str) -> None:
+        self.close()
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        if self.quiet:
+            return
+        if self._bar is None or stage != self._stage:
+            self.close()
+            self._stage = stage
+            self._bar = tqdm(total=total, desc=stage, unit="", disable=None, dynamic_ncols=True, leave=False)
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self.close()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
