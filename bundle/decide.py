@@ -69,7 +69,8 @@ def energy(logits: NDArray[Any], task: Task) -> Float32Array:
         result = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
     else:
         result = np.logaddexp(0.0, logits).sum(axis=1)
-    return result.astype(np.float32)  # type: ignore[no-any-return]
+    largest = np.finfo(np.float32).max
+    return result.clip(-largest, largest).astype(np.float32)  # type: ignore[no-any-return]
 
 
 def decide(manifest: Manifest, probabilities: NDArray[Any], logits: NDArray[Any]) -> Decision:

@@ -18,8 +18,8 @@ MAX_PIECES: Final = 65_536  # chunks of a PNG or WebP, strips or tiles of a TIFF
 MAX_GIF_BLOCKS: Final = 4096  # Pillow joins a comment's blocks in quadratic time
 MAX_FRAMES: Final = 1000
 MAX_TIFF_TAGS: Final = 1000
-MAX_RLE_PIXELS: Final = 4_000_000  # Pillow reads run-length coded BMP in steps of Python
-MAX_RLE_BYTES: Final = 4 * 1024**2
+MAX_RLE_PIXELS: Final = 2_000_000  # Pillow reads run-length coded BMP in steps of Python
+MAX_RLE_BYTES: Final = 2 * 1024**2
 
 
 class ImageFormat(StrEnum):
