@@ -139,7 +139,9 @@ function showNotices(document) {
     const list = make("ul");
     for (const one of document.failed) {
       const item = make("li");
-      item.append(make("b", "", one.bundle), ` · ${one.reason}`);
+      const repeated = `${one.bundle}: `;  // many reasons begin with the file's name
+      const reason = one.reason.startsWith(repeated) ? one.reason.slice(repeated.length) : one.reason;
+      item.append(make("b", "", one.bundle), ` · ${reason}`);
       list.append(item);
     }
     box.append(list);
