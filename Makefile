@@ -1,4 +1,4 @@
-# Every target installs what it needs. `make test` and `make check` are what CI runs.
+# Every target installs what it needs. CI runs `make test`.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,6 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 test: install
+	@./scripts/install_test_tools.sh
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: install
@@ -26,9 +27,9 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --deselect tests/test_gates.py $(PYTEST_ARGS)
 
-demo: install
+demo:
 	./scripts/install_linux.sh --demo
 
 bench: install
