@@ -19,8 +19,9 @@ from trainer.statistics.document import ConfusionMatrix
 
 LARGEST_SHOWN: Final = 40
 _NUMBERS_UP_TO: Final = 20
+_SMALL: Final = 8  # classes that stay readable on a phone without scrolling
 _LABEL_LETTERS: Final = 18
-_LETTER_WIDTH: Final = 6.6
+_LETTER_WIDTH: Final = 7.2
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def confusion_heatmap(confusion: ConfusionMatrix, labels: Sequence[str]) -> Mark
     side = float(np.clip(440 / len(shown), 19, 76))
     gap = 3.0 if side > 30 else 1.5
     margin = 30 + max(len(name) for name in names) * _LETTER_WIDTH
-    top = 34 + max(len(name) for name in names) * _LETTER_WIDTH * 0.72
+    slanted = max(len(name) for name in names) * _LETTER_WIDTH * 0.72
+    top = 34 + slanted
     size = side * len(shown)
     numbers = len(shown) <= _NUMBERS_UP_TO
 
@@ -88,7 +90,10 @@ def confusion_heatmap(confusion: ConfusionMatrix, labels: Sequence[str]) -> Mark
                 drawn.append(
                     _cell(corner, side - gap, share, truth == predicted, f"{images:,}" if numbers else "", tip)
                 )
-    return picture(margin + size + 44, top + size + 4, "Confusion matrix", *drawn, class_="plot confusion")
+    class_ = "plot confusion is-large" if len(shown) > _SMALL else "plot confusion"
+    return picture(
+        margin + size + max(20, slanted - side / 2), top + size + 4, "Confusion matrix", *drawn, class_=class_
+    )
 
 
 def _cell(corner: tuple[float, float], side: float, share: float, right: bool, number: str, tip: str) -> Markup:

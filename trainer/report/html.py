@@ -106,6 +106,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda value: f"{value:.1%}"
+    environment.filters["decimal"] = lambda value: f"{round(value, 3) + 0.0:.3f}"  # + 0.0 turns -0.0 into 0.0
     environment.filters["thousands"] = lambda value: f"{value:,}"
     environment.filters["capitalised"] = lambda value: value[:1].upper() + value[1:]
     return environment
@@ -169,10 +170,13 @@ def _label_bars(statistics: Statistics) -> dict[str, Any]:
 
 
 def _flattened(mapping: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Names and values as a person reads them: {"augmentation": {"flip": True}} -> ("augmentation, flip", "yes")."""
     for key, value in mapping.items():
-        name = f"{prefix}{key}"
+        name = prefix + str(key).replace("_", " ")
         if isinstance(value, Mapping) and value:
-            yield from _flattened(value, f"{name}.")
+            yield from _flattened(value, f"{name}, ")
+        elif isinstance(value, bool) or value is None:
+            yield name, {True: "yes", False: "no", None: "none"}[value]
         else:
             yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 

@@ -17,7 +17,8 @@ from trainer.statistics.document import PrecisionRecallCurve, Reliability, Split
 COLOURS: Final = 12  # series colours in the style sheet: --series-0 ... --series-11
 _LINE_POINTS: Final = 400
 _HOVER_COLUMNS: Final = 120
-_CURVE_POINTS: Final = 90
+_CURVE_POINTS: Final = 200
+_CURVE_POINTS_OF_MANY: Final = 60
 
 
 def learning_curve(
@@ -35,7 +36,7 @@ def learning_curve(
     epochs = [epoch for line in lines.values() for epoch, _ in line]
     low, high = _value_range(values, as_percent)
     first, last = min(epochs), max(epochs)
-    frame = Frame(58, 16, 452, 220, (first, last) if last > first else (first - 1, last + 1), (low, high))
+    frame = Frame(66, 16, 444, 220, (first, last) if last > first else (first - 1, last + 1), (low, high))
     form = ".0%" if as_percent else "g"
     epoch_ticks = [(t, f"{t:g}") for t in nice_ticks(first, last, 6) if t == int(t)]
     drawn = [frame.axes(epoch_ticks, [(t, format(t, form)) for t in nice_ticks(low, high, 4)], "Epoch")]
@@ -55,23 +56,30 @@ def learning_curve(
 
 
 def precision_recall_plot(
-    curves: Sequence[PrecisionRecallCurve], pooled: PrecisionRecallCurve | None, colour_of: Mapping[str, int]
+    curves: Sequence[PrecisionRecallCurve],
+    pooled: PrecisionRecallCurve | None,
+    colour_of: Mapping[str, int],
+    prefix: str,
 ) -> Markup:
     """Curves of labels over one another, the pooled one bold; a dot marks the chosen threshold.
 
     colour_of: label -> series colour; labels without one are drawn in grey until they are pointed at.
+    prefix: makes the plot's element ids its own within the page.
     """
-    frame = Frame(58, 12, 440, 372)
+    frame = Frame(66, 12, 432, 372)
     ticks = percent_ticks()
     drawn = [frame.axes(ticks, ticks, "Recall", "Precision"), _equal_f1_lines(frame)]
-    dots = []
-    for curve in curves:
-        assert curve.label is not None
-        colour = colour_of.get(curve.label)
-        points = _curve_path(frame, curve)
-        tip = f"{curve.label}\naverage precision {curve.average_precision:.3f}"
-        colour_class = "grey" if colour is None else f"series-{colour}"
-        children = [path(points, "hit"), path(points, "line")]
+    for place, curve in enumerate([*curves, *([pooled] if pooled else [])]):
+        name = curve.label or ""
+        colour = colour_of.get(name)
+        look = "pooled" if curve is pooled else "grey" if colour is None else f"series-{colour}"
+        points = _curve_path(frame, curve, _CURVE_POINTS if len(curves) <= COLOURS else _CURVE_POINTS_OF_MANY)
+        tip = f"{name or 'All labels together'}\naverage precision {curve.average_precision:.3f}"
+        # the same line once more, invisible and wide, so that it is easy to point at
+        children = [
+            path(points, None, id=f"{prefix}-{place}"),
+            element("use", href=f"#{prefix}-{place}", class_="hit"),
+        ]
         if curve.chosen_recall is not None and curve.chosen_precision is not None:
             x, y = frame.point(curve.chosen_recall, curve.chosen_precision)
             children.append(element("circle", cx=x, cy=y, r=4.5, class_="chosen"))
@@ -79,23 +87,18 @@ def precision_recall_plot(
                 f"\nat threshold {curve.chosen_threshold:.3g}: precision {curve.chosen_precision:.1%},"
                 f" recall {curve.chosen_recall:.1%}"
             )
-        dots.append(element("g", *children, class_=f"series {colour_class}", data_series=curve.label, data_tip=tip))
-    if pooled is not None:
-        tip = f"All labels together\naverage precision {pooled.average_precision:.3f}"
-        points = _curve_path(frame, pooled)
-        children = [path(points, "hit"), path(points, "line")]
-        dots.append(element("g", *children, class_="series pooled", data_series="", data_tip=tip))
-    return picture(512, 430, "Precision-recall curves", *drawn, *dots)
+        drawn.append(element("g", *children, class_=f"series {look}", data_series=name, data_tip=tip))
+    return picture(512, 430, "Precision-recall curves", *drawn)
 
 
 def reliability_diagram(calibration: SplitCalibration) -> Markup:
     """Accuracy in each bin of confidence after temperature scaling, as bars; before it, as a dotted line."""
-    frame = Frame(58, 12, 440, 300)
+    frame = Frame(66, 12, 432, 300)
     ticks = percent_ticks()
     drawn = [frame.axes([], ticks, "", "Accuracy")]
     total = sum(held.count for held in calibration.after.bins) or 1
     most = max((held.count for held in calibration.after.bins), default=1) or 1
-    strip = Frame(58, 322, 440, 46, (0, 1), (0, most))
+    strip = Frame(66, 322, 432, 46, (0, 1), (0, most))
     for held in calibration.after.bins:
         if not held.count or held.accuracy is None or held.confidence is None:
             continue
@@ -203,10 +206,12 @@ def _hover_columns(
     return Markup("").join(columns)
 
 
-def _curve_path(frame: Frame, curve: PrecisionRecallCurve) -> list[tuple[float, float]]:
-    step = max(1, -(-len(curve.recall) // _CURVE_POINTS))
+def _curve_path(frame: Frame, curve: PrecisionRecallCurve, points: int) -> list[tuple[float, float]]:
     pairs = list(zip(curve.recall, curve.precision, strict=True))
-    kept = pairs[::step] if (len(pairs) - 1) % step == 0 else [*pairs[::step], pairs[-1]]
+    step = max(1, -(-len(pairs) // points))
+    kept = [pair for place, pair in enumerate(pairs) if place // 2 % step == 0]  # a recall's highest and lowest stay
+    if kept[-1] != pairs[-1]:
+        kept.append(pairs[-1])
     # the curve starts at the highest score: nothing is known to the left of it, so the line comes in level
     return [frame.point(0, kept[0][1]), *(frame.point(*pair) for pair in kept)]
 

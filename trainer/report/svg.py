@@ -46,7 +46,7 @@ def text(
     return element("text", content, x=x, y=y, class_=class_, text_anchor=anchor, **more)
 
 
-def path(points: Iterable[tuple[float, float]], class_: str, **more: object) -> Markup:
+def path(points: Iterable[tuple[float, float]], class_: str | None, **more: object) -> Markup:
     """A line through points that are already in the picture's units."""
     steps = " ".join(f"{'L' if place else 'M'}{_plain(x)} {_plain(y)}" for place, (x, y) in enumerate(points))
     return element("path", d=steps, class_=class_, **more)
@@ -100,7 +100,7 @@ class Frame:
             text(self.left + self.width / 2, self.bottom + 38, x_title, "axis", "middle"),
         ]
         if y_title:
-            x, y = self.left - 44, self.top + self.height / 2
+            x, y = self.left - 52, self.top + self.height / 2
             turn = f"rotate(-90 {_plain(x)} {_plain(y)})"
             labels.append(text(x, y, y_title, "axis", "middle", transform=turn))
         return Markup("").join([*grid, *labels])
@@ -123,5 +123,5 @@ def percent_ticks() -> list[tuple[float, str]]:
 
 def _plain(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.2f}".rstrip("0").rstrip(".")
+        return f"{value:.1f}".removesuffix(".0") if abs(value) > 2 else f"{value:.3g}"
     return str(value)

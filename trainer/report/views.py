@@ -56,7 +56,8 @@ _NAMES: Final = {
     "f1_weighted": "F1, weighted",
     "precision_macro": "Precision, macro",
     "recall_macro": "Recall, macro",
-    "mcc": "Matthews correlation",
+    "mean_average_precision": "Mean AP (mAP)",
+    "expected_calibration_error": "Calibration error (ECE)",
     "mcc_macro": "Matthews correlation, macro",
 }
 
@@ -184,7 +185,7 @@ def build_view(model: str, split: str, statistics: Statistics) -> View:
     measured = statistics.splits[split]
     rows = _class_rows(statistics, measured)
     many = len(rows) > ROWS_SHOWN_AT_FIRST
-    ordered = sorted(rows, key=lambda row: (row.f1, row.label)) if many else rows
+    ordered = sorted(rows, key=lambda row: (row.images == 0, row.f1, row.label)) if many else rows
     drawn = _drawn_curves(measured.curves)
     colours = {curve.label or "": place for place, curve in enumerate(drawn)} if len(drawn) <= COLOURS else {}
     confusion = measured.confusion
@@ -198,7 +199,9 @@ def build_view(model: str, split: str, statistics: Statistics) -> View:
         confusion=None if confusion is None else confusion_heatmap(confusion, statistics.labels),
         confusion_limited=confusion is not None and confusion.classes > LARGEST_SHOWN,
         mistakes=() if confusion is None else tuple(most_frequent_mistakes(confusion, statistics.labels)),
-        precision_recall=precision_recall_plot(drawn, measured.pooled_curve, colours) if drawn else None,
+        precision_recall=precision_recall_plot(drawn, measured.pooled_curve, colours, f"curve-{model}-{split}")
+        if drawn
+        else None,
         legend=tuple(
             LegendEntry(curve.label or "", curve.average_precision, colours.get(curve.label or ""))
             for curve in drawn[:_LEGEND_AT_MOST]

@@ -65,12 +65,16 @@ def curve_points(classes: int) -> int:
 
 
 def thin(curve: RankCurve, points: int) -> RankCurve:
-    """At most `points` points of the curve, evenly spread over recall; its first and last points stay."""
-    # Between two positives recall stands still and precision only falls: the point at the positive is the one to keep.
-    rises = np.flatnonzero(np.diff(curve.recall, prepend=0.0) > 0)
-    kept = np.append(rises, len(curve.recall) - 1) if rises[-1] != len(curve.recall) - 1 else rises
-    if len(kept) > points:
-        wanted = np.linspace(curve.recall[kept[0]], curve.recall[kept[-1]], points - 1)
-        nearest = np.searchsorted(curve.recall[rises], wanted)
-        kept = np.unique(np.append(rises[np.minimum(nearest, len(rises) - 1)], kept[-1]))
+    """At most `points` points of the curve, evenly spread over recall; its first rise and its last point stay.
+
+    Where recall stands still precision only falls, so each kept recall is stored with its highest and lowest precision:
+    drawn with straight lines, that is the curve.
+    """
+    highs = np.flatnonzero(np.diff(curve.recall, prepend=0.0) > 0)
+    lows = np.append(highs[1:] - 1, len(curve.recall) - 1)
+    if 2 * len(highs) > points:
+        wanted = np.linspace(curve.recall[highs[0]], curve.recall[highs[-1]], points // 2)
+        nearest = np.unique(np.searchsorted(curve.recall[highs], wanted))
+        highs, lows = highs[nearest], lows[nearest]
+    kept = np.unique(np.concatenate([highs, lows]))
     return RankCurve(curve.precision[kept], curve.recall[kept], curve.threshold[kept])

@@ -64,9 +64,10 @@ def test_thinning_keeps_ends_and_shape_within_two_hundred_points():
     assert area == pytest.approx(curve.average_precision, abs=0.01)
 
 
-def test_a_short_curve_keeps_every_rise():
-    thinned = thin(made([1, 0, 1, 0], [0.9, 0.8, 0.4, 0.1]), 200)
-    assert thinned.threshold.tolist() == pytest.approx([0.9, 0.4, 0.1])
+def test_a_short_curve_keeps_where_recall_rises_and_where_precision_ends():
+    thinned = thin(made([1, 0, 0, 1, 0], [0.9, 0.8, 0.7, 0.4, 0.1]), 200)
+    assert thinned.threshold.tolist() == pytest.approx([0.9, 0.7, 0.4, 0.1])
+    assert thinned.precision.tolist() == pytest.approx([1, 1 / 3, 1 / 2, 2 / 5])
 
 
 def test_a_thousand_labels_store_fewer_points_each():
