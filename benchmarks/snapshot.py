@@ -70,11 +70,11 @@ def measure(task: Task, rows: int, seed: int = 0) -> float:
 
     def timed(stage: str, work: Callable[[], Result]) -> Result:
         nonlocal total
-        begin = time.perf_counter()
+        begin, begin_cpu = time.perf_counter(), time.process_time()
         result = work()
-        seconds = time.perf_counter() - begin
+        seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - begin_cpu
         total += seconds
-        print(f"{task.value:13} {stage:15} {seconds:7.2f} s", flush=True)
+        print(f"{task.value:13} {stage:15} {seconds:7.2f} s  ({cpu_seconds:.2f} s of CPU)", flush=True)
         return result
 
     snapshot = timed(

@@ -102,9 +102,10 @@ class _Looks:
         """Connect rows whose hashes are near and whose thumbnails agree: the smallest row of each row's group."""
         forest = _Forest(self.count)
         for left, right in self._candidates():
-            open_ = forest.root[left] != forest.root[right]
-            left, right = left[open_], right[open_]
-            if len(left):
+            near = np.flatnonzero(np.bitwise_count(self.hashes[left] ^ self.hashes[right]) <= MAX_HASH_BITS)
+            near = near[forest.root[left[near]] != forest.root[right[near]]]
+            if len(near):
+                left, right = left[near], right[near]
                 agree = self.agree(left, right, base, slope)
                 forest.join(left[agree], right[agree])
         return forest.root
@@ -115,11 +116,10 @@ class _Looks:
         Brightness and contrast may differ, the overall tint only a little. The limits were set by looking at the pairs
         found among photos, hand signs, cards and handwritten digits (see tests/trainer/data/test_near_duplicates.py).
         """
-        bits = np.bitwise_count(self.hashes[left] ^ self.hashes[right])
-        wanted = base + slope * bits
+        wanted = base + slope * np.bitwise_count(self.hashes[left] ^ self.hashes[right])
         # |a - b|^2 = 2 - 2 correlation for unit vectors, and no part of it can exceed the whole.
         gap = self.sketches[left] - self.sketches[right]
-        answer: NDArray[np.bool_] = (bits <= MAX_HASH_BITS) & (np.einsum("ij,ij->i", gap, gap) <= 2 - 2 * wanted)
+        answer: NDArray[np.bool_] = np.einsum("ij,ij->i", gap, gap) <= 2 - 2 * wanted
         index = np.flatnonzero(answer)
         a, b = left[index], right[index]
         same = np.einsum("ij,ij->i", self.shapes[a], self.shapes[b]) >= wanted[index]

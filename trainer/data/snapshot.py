@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -69,11 +70,9 @@ class Snapshot:
     @cached_property
     def sha256_digest(self) -> str:
         """SHA-256 of what the model is trained on: task, labels and rows; not the root, the groups or the warnings."""
-        document = [self.task.value, self.labels, self.default_label]
-        digest = hashlib.sha256(_line(document).encode())
-        for row in zip(self.paths, self.sha256, self._label_numbers(), self.splits.tolist(), strict=True):
-            digest.update(_line(row).encode())
-        return digest.hexdigest()
+        columns = [self.paths, self.sha256, self._label_numbers, self.splits.tolist()]
+        document = [SNAPSHOT_VERSION, self.task.value, self.labels, self.default_label, *columns]
+        return hashlib.sha256(json.dumps(document, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
 
     def rows(self, split: Split) -> NDArray[np.int64]:
         """Row numbers of a split, ascending, (n,) int64."""
@@ -96,21 +95,12 @@ class Snapshot:
             "skipped": [asdict(file) for file in self.skipped],
             "warnings": [asdict(warning) for warning in self.warnings],
         }
-        rows = zip(
-            self.paths, self.sha256, self._label_numbers(), self.splits.tolist(), self.groups.tolist(), strict=True
-        )
-        names = [split.value for split in SPLITS]
         draft = path.with_name(path.name + ".part")
         with draft.open("w", encoding="utf-8") as file:
             file.write("{\n")
             file.writelines(f"{_line(key)}: {_line(value)},\n" for key, value in head.items())
             file.write('"images": [\n')
-            separator = ""
-            for image_path, digest, numbers, split, group in rows:
-                labels = [self.labels[k] for k in numbers]
-                row = {"path": image_path, "sha256": digest, "labels": labels, "split": names[split], "group": group}
-                file.write(separator + _line(row))
-                separator = ",\n"
+            file.write(",\n".join(self._image_lines()))
             file.write("\n]}\n")
         os.replace(draft, path)  # noqa: PTH105  (same as Path.replace; named for what it does)
 
@@ -161,6 +151,19 @@ class Snapshot:
             "warnings": tuple(DatasetWarning(w["code"], w["message"], tuple(w["items"])) for w in document["warnings"]),
         }
 
+    def _image_lines(self) -> Iterator[str]:
+        """One JSON object an image, written out by hand: three times as fast as an encoder a line."""
+        names = [split.value for split in SPLITS]
+        quoted = [_line(label) for label in self.labels]
+        columns = (self.paths, self.sha256, self._label_numbers, self.splits.tolist(), self.groups.tolist())
+        for path, digest, numbers, split, group in zip(*columns, strict=True):
+            labels = ", ".join([quoted[k] for k in numbers])
+            yield (
+                f'{{"path": {encode_basestring(path)}, "sha256": {encode_basestring(digest)}, "labels": [{labels}],'
+                f' "split": "{names[split]}", "group": {group}}}'
+            )
+
+    @cached_property
     def _label_numbers(self) -> list[list[int]]:
         numbers: list[list[int]] = [[] for _ in self.paths]
         for row, label in zip(*(index.tolist() for index in np.nonzero(self.label_matrix)), strict=True):
