@@ -99,7 +99,7 @@ def fit(
     """
     state = state or FitState(planned_epochs=plan.epochs)
     targets = torch.tensor(label_matrix, dtype=torch.float32)
-    optimizer = torch.optim.AdamW(_groups(model, plan, slow_parameters), weight_decay=plan.weight_decay)
+    optimizer = torch.optim.AdamW(_groups(model, plan, slow_parameters), weight_decay=plan.weight_decay, fused=True)
     peaks = [group["lr"] for group in optimizer.param_groups]
     average = copy.deepcopy(model).eval()
     if state.epoch:

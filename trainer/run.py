@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from bundle.manifest import Frozen, PreprocessSpec, Task
@@ -142,7 +142,7 @@ class Run:
         self, path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
     ) -> None:
         temporary = path.with_name(path.name + ".part")
-        save_file(dict(tensors), temporary, {"format": "pt", **(metadata or {})})
+        temporary.write_bytes(save(dict(tensors), {"format": "pt", **(metadata or {})}))
         temporary.replace(path)
 
     def load_tensors(self, path: Path) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -93,6 +94,7 @@ class StageRunner:
         return self._run(Classifier(encoder, self._new_head()), inputs, NETWORK, None)
 
     def _new_head(self) -> Head:
+        torch.manual_seed(self.recipe.seed)
         hidden = self.description.hidden_units
         head = Head(self.description.feature_count, len(self.description.labels), hidden)
         train = self.examples.label_matrix[self.examples.train_rows]
