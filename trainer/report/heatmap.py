@@ -85,7 +85,8 @@ def confusion_heatmap(confusion: ConfusionMatrix, labels: Sequence[str]) -> Mark
             images = int(whole[truth, predicted])
             if images:
                 share = images / int(totals[truth])
-                tip = f"{labels[truth]} → {labels[predicted]}\n{images:,} images, {share:.1%} of {labels[truth]}"
+                counted = "1 image" if images == 1 else f"{images:,} images"
+                tip = f"{labels[truth]} → {labels[predicted]}\n{counted}, {share:.1%} of {labels[truth]}"
                 corner = (margin + column * side, top + row * side)
                 drawn.append(
                     _cell(corner, side - gap, share, truth == predicted, f"{images:,}" if numbers else "", tip)

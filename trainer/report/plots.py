@@ -199,7 +199,7 @@ def _hover_columns(
             x = frame.x(float(row["epoch"]))
             left, right = max(frame.left, x - width / 2), min(frame.right, x + width / 2)
             zone = element(
-                "rect", x=left, y=frame.top, width=max(0.5, right - left), height=frame.height, class_="hover-zone"
+                "rect", x=left, y=frame.top, width=max(0.5, right - left), height=frame.height, class_="hover-column"
             )
             guide = element("line", x1=x, x2=x, y1=frame.top, y2=frame.bottom, class_="guide")
             columns.append(element("g", zone, guide, data_tip="\n".join([f"Epoch {row['epoch']}", *said])))

@@ -31,13 +31,12 @@ from trainer.statistics.document import (
     SplitStatistics,
     WorstPrediction,
 )
+from trainer.statistics.headline import Interval, mean_average_precision, multi_label_metrics, single_label_metrics
 from trainer.statistics.scores import SplitScores, image_losses, row_blocks
 
 WORST_KEPT: Final = 24
 _TOP_KEPT: Final = 5
 _POOLED_LARGEST: Final = 5_000_000  # scores above which the pooled curve is left out: its sort takes seconds
-
-Interval = tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,11 @@ def split_statistics(scores: SplitScores, settings: Settings, rng: np.random.Gen
     if task is Task.SINGLE_LABEL:
         matrix = metrics.confusion_matrix(truth.argmax(axis=1), decided.argmax(axis=1), len(settings.labels))
         counts = metrics.counts_from_confusion(matrix)
-        values, bounds = _single_label_metrics(matrix, losses, settings.resamples, rng)
+        values, bounds = single_label_metrics(matrix, losses, settings.resamples, rng)
     else:
         counts = metrics.counts_from_labels(truth, decided)
-        values, bounds = _multi_label_metrics(truth, decided, losses, settings.resamples, rng)
-    values["mean_average_precision"], bounds["mean_average_precision"] = _mean_average_precision(
+        values, bounds = multi_label_metrics(truth, decided, losses, settings.resamples, rng)
+    values["mean_average_precision"], bounds["mean_average_precision"] = mean_average_precision(
         truth, probabilities, curves, settings.resamples, rng
     )
     values["expected_calibration_error"] = after.expected_calibration_error
@@ -143,103 +142,6 @@ def decisions(probabilities: NDArray[np.float32], settings: Settings) -> NDArray
 def _count_resamples(images: int, settings: Settings) -> int:
     single = settings.task is Task.SINGLE_LABEL
     return settings.resamples if single else intervals.image_resamples(images, settings.resamples)
-
-
-def _single_label_metrics(
-    matrix: NDArray[np.int64], losses: NDArray[np.float64], resamples: int, rng: np.random.Generator
-) -> tuple[dict[str, float | None], dict[str, Interval]]:
-    images = int(matrix.sum())
-    drawn = intervals.resample_confusion(matrix, resamples, rng)
-    samples = metrics.Counts(drawn.hits, drawn.predicted_totals - drawn.hits, drawn.true_totals - drawn.hits, images)
-
-    def measured(counts: metrics.Counts) -> dict[str, NDArray[np.float64]]:
-        found = {"accuracy": counts.true_positives.sum(axis=-1) / images}
-        for averaging in ("macro", "weighted"):  # micro equals accuracy where each image has one label
-            average = metrics.averaged(counts, averaging)
-            found |= {
-                f"f1_{averaging}": average.f1,
-                f"precision_{averaging}": average.precision,
-                f"recall_{averaging}": average.recall,
-            }
-        return found | {"mcc": metrics.multiclass_matthews(counts)}
-
-    values, bounds = _with_intervals(measured(metrics.counts_from_confusion(matrix)), measured(samples))
-    return _with_cross_entropy(values, bounds, losses, resamples, rng)
-
-
-def _multi_label_metrics(
-    truth: NDArray[np.bool_],
-    decided: NDArray[np.bool_],
-    losses: NDArray[np.float64],
-    resamples: int,
-    rng: np.random.Generator,
-) -> tuple[dict[str, float | None], dict[str, Interval]]:
-    images, classes = truth.shape
-    exact = (truth == decided).all(axis=1)
-
-    def measured(counts: metrics.Counts, exact_images: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        wrong = (counts.false_positives + counts.false_negatives).sum(axis=-1) / (images * classes)
-        found = {"exact_match": exact_images / images, "hamming_loss": wrong, "accuracy": 1 - wrong}
-        for averaging in metrics.AVERAGINGS:
-            average = metrics.averaged(counts, averaging)
-            found |= {
-                f"f1_{averaging}": average.f1,
-                f"precision_{averaging}": average.precision,
-                f"recall_{averaging}": average.recall,
-            }
-        return found | {"mcc_macro": metrics.per_class_matthews(counts).mean(axis=-1)}
-
-    columns = [truth & decided, decided & ~truth, truth & ~decided, exact[:, None]]
-    per_image = np.concatenate(columns, axis=1).astype(np.float32)  # (N, 3C + 1)
-    drawn = intervals.resample_sums(per_image, intervals.image_resamples(images, resamples), rng)  # (R, 3C + 1)
-    hits, wrong, missed = (drawn[:, part * classes : (part + 1) * classes] for part in range(3))
-    values, bounds = _with_intervals(
-        measured(metrics.counts_from_labels(truth, decided), np.asarray(exact.sum(), dtype=np.float64)),
-        measured(metrics.Counts(hits, wrong, missed, images), drawn[:, -1]),
-    )
-    return _with_cross_entropy(values, bounds, losses, resamples, rng)
-
-
-def _with_intervals(
-    measured: dict[str, NDArray[np.float64]], sampled: dict[str, NDArray[np.float64]]
-) -> tuple[dict[str, float | None], dict[str, Interval]]:
-    values: dict[str, float | None] = {name: float(value) for name, value in measured.items()}
-    return values, {name: intervals.percentile_interval(value) for name, value in sampled.items()}
-
-
-def _with_cross_entropy(
-    values: dict[str, float | None],
-    bounds: dict[str, Interval],
-    losses: NDArray[np.float64],
-    resamples: int,
-    rng: np.random.Generator,
-) -> tuple[dict[str, float | None], dict[str, Interval]]:
-    drawn = intervals.resample_sums(
-        losses.astype(np.float32)[:, None], intervals.image_resamples(len(losses), resamples), rng
-    )
-    values["cross_entropy"] = float(losses.mean())
-    bounds["cross_entropy"] = intervals.percentile_interval(drawn[:, 0] / len(losses))
-    return values, bounds
-
-
-def _mean_average_precision(
-    truth: NDArray[np.bool_],
-    probabilities: NDArray[np.float32],
-    curves: Sequence[RankCurve | None],
-    resamples: int,
-    rng: np.random.Generator,
-) -> tuple[float | None, Interval]:
-    """The mean over labels that have images, as a label without any has no average precision."""
-    held = [place for place, curve in enumerate(curves) if curve is not None]
-    if not held:
-        return None, None
-    value = float(np.mean([curve.average_precision for curve in curves if curve is not None]))
-    drawn = intervals.rank_resamples(truth.shape[0], truth.shape[1], resamples)
-    if not drawn:
-        return value, None
-    ranked = [intervals.RankedLabel(truth[:, place], probabilities[:, place]) for place in held]
-    sampled = intervals.resample_mean_average_precision(ranked, len(truth), drawn, rng)
-    return value, intervals.percentile_interval(sampled)
 
 
 def _estimate(value: float, bounds: Interval) -> MetricEstimate:

@@ -1,0 +1,115 @@
+"""The headline figures of a split with their bootstrap intervals: accuracy, averages, correlation, cross-entropy, mAP.
+
+A value and its resamples go through the same function, once with the measured counts and once with the resampled ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.statistics import intervals, metrics
+from trainer.statistics.curves import RankCurve
+
+Interval = tuple[float, float] | None
+
+
+def single_label_metrics(
+    matrix: NDArray[np.int64], losses: NDArray[np.float64], resamples: int, rng: np.random.Generator
+) -> tuple[dict[str, float | None], dict[str, Interval]]:
+    """Values and intervals by name, from the (C, C) confusion matrix and the (N,) losses."""
+    images = int(matrix.sum())
+    drawn = intervals.resample_confusion(matrix, resamples, rng)
+    samples = metrics.Counts(drawn.hits, drawn.predicted_totals - drawn.hits, drawn.true_totals - drawn.hits, images)
+
+    def measured(counts: metrics.Counts) -> dict[str, NDArray[np.float64]]:
+        found = {"accuracy": counts.true_positives.sum(axis=-1) / images}
+        for averaging in ("macro", "weighted"):  # micro equals accuracy where each image has one label
+            average = metrics.averaged(counts, averaging)
+            found |= {
+                f"f1_{averaging}": average.f1,
+                f"precision_{averaging}": average.precision,
+                f"recall_{averaging}": average.recall,
+            }
+        return found | {"mcc": metrics.multiclass_matthews(counts)}
+
+    values, bounds = _with_intervals(measured(metrics.counts_from_confusion(matrix)), measured(samples))
+    return _with_cross_entropy(values, bounds, losses, resamples, rng)
+
+
+def multi_label_metrics(
+    truth: NDArray[np.bool_],
+    decided: NDArray[np.bool_],
+    losses: NDArray[np.float64],
+    resamples: int,
+    rng: np.random.Generator,
+) -> tuple[dict[str, float | None], dict[str, Interval]]:
+    """Values and intervals by name, from (N, C) truth and decisions and the (N,) losses."""
+    images, classes = truth.shape
+    exact = (truth == decided).all(axis=1)
+
+    def measured(counts: metrics.Counts, exact_images: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        wrong = (counts.false_positives + counts.false_negatives).sum(axis=-1) / (images * classes)
+        found = {"exact_match": exact_images / images, "hamming_loss": wrong, "accuracy": 1 - wrong}
+        for averaging in metrics.AVERAGINGS:
+            average = metrics.averaged(counts, averaging)
+            found |= {
+                f"f1_{averaging}": average.f1,
+                f"precision_{averaging}": average.precision,
+                f"recall_{averaging}": average.recall,
+            }
+        return found | {"mcc_macro": metrics.per_class_matthews(counts).mean(axis=-1)}
+
+    columns = [truth & decided, decided & ~truth, truth & ~decided, exact[:, None]]
+    per_image = np.concatenate(columns, axis=1).astype(np.float32)  # (N, 3C + 1)
+    drawn = intervals.resample_sums(per_image, intervals.image_resamples(images, resamples), rng)  # (R, 3C + 1)
+    hits, wrong, missed = (drawn[:, part * classes : (part + 1) * classes] for part in range(3))
+    values, bounds = _with_intervals(
+        measured(metrics.counts_from_labels(truth, decided), np.asarray(exact.sum(), dtype=np.float64)),
+        measured(metrics.Counts(hits, wrong, missed, images), drawn[:, -1]),
+    )
+    return _with_cross_entropy(values, bounds, losses, resamples, rng)
+
+
+def _with_intervals(
+    measured: dict[str, NDArray[np.float64]], sampled: dict[str, NDArray[np.float64]]
+) -> tuple[dict[str, float | None], dict[str, Interval]]:
+    values: dict[str, float | None] = {name: float(value) for name, value in measured.items()}
+    return values, {name: intervals.percentile_interval(value) for name, value in sampled.items()}
+
+
+def _with_cross_entropy(
+    values: dict[str, float | None],
+    bounds: dict[str, Interval],
+    losses: NDArray[np.float64],
+    resamples: int,
+    rng: np.random.Generator,
+) -> tuple[dict[str, float | None], dict[str, Interval]]:
+    drawn = intervals.resample_sums(
+        losses.astype(np.float32)[:, None], intervals.image_resamples(len(losses), resamples), rng
+    )
+    values["cross_entropy"] = float(losses.mean())
+    bounds["cross_entropy"] = intervals.percentile_interval(drawn[:, 0] / len(losses))
+    return values, bounds
+
+
+def mean_average_precision(
+    truth: NDArray[np.bool_],
+    probabilities: NDArray[np.float32],
+    curves: Sequence[RankCurve | None],
+    resamples: int,
+    rng: np.random.Generator,
+) -> tuple[float | None, Interval]:
+    """The mean over labels that have images, as a label without any has no average precision."""
+    held = [place for place, curve in enumerate(curves) if curve is not None]
+    if not held:
+        return None, None
+    value = float(np.mean([curve.average_precision for curve in curves if curve is not None]))
+    drawn = intervals.rank_resamples(truth.shape[0], truth.shape[1], resamples)
+    if not drawn:
+        return value, None
+    ranked = [intervals.RankedLabel(truth[:, place], probabilities[:, place]) for place in held]
+    sampled = intervals.resample_mean_average_precision(ranked, len(truth), drawn, rng)
+    return value, intervals.percentile_interval(sampled)
