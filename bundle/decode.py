@@ -4,7 +4,8 @@ In this order: size in bytes, format by its first bytes, size in pixels and stru
 decoder: libjpeg-turbo (through simplejpeg) for JPEG, Pillow for the rest and for the rare JPEG that simplejpeg cannot
 take. Then the first frame alone, to 8-bit RGB, upright. See docs/adr/0002-decoder.md.
 Never raises anything but an ImageError for any bytes, never decodes a picture above the limits, and never invents
-pixels: data that ends early is refused, only a missing end marker is forgiven.
+pixels: data that ends early is refused, only a missing end marker is forgiven. (Where a JPEG has oddities outside its
+picture that simplejpeg stops at, Pillow decodes it, and damage inside as well may then show as grey.)
 
 How unusual pixels become 8-bit RGB: transparency lies on white; 16 bits lose their lower 8; CMYK JPEG is taken as
 inverted, as browsers do; floats within 0..1 are scaled by 255; other floats and wider integers go linearly from their
@@ -21,7 +22,15 @@ from typing import Final
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import (  # loading the plugins here keeps Pillow from loading all forty when it meets the first WebP or TIFF
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from bundle.errors import CorruptImage, EmptyImage, ImageError, ImageTooLarge
 from bundle.image_header import ImageFormat, check_structure, sniff_format
@@ -30,6 +39,9 @@ from bundle.jpeg_header import JpegHeader, exif_orientation, read_jpeg_header
 
 __all__ = ["DEFAULT_LIMITS", "ImageLimits", "decode_image", "decode_picture"]
 
+_PLUGINS: Final = (
+    BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin,
+)  # fmt: skip
 # Pillow remarks on odd files, each time in other words: that would fill the log, and the registry that Python keeps of
 # the remarks it has shown. Its warnings of decompression bombs are no UserWarnings and stay.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -40,9 +52,9 @@ _UPRIGHT: Final[dict[int, Image.Transpose]] = {
     7: _T.TRANSVERSE, 8: _T.ROTATE_90,
 }  # fmt: skip
 _DCT_SCALES: Final = (8, 4, 2)  # the others that libjpeg-turbo knows (7/8, 3/8, ...) are slower than decoding in full
-# libjpeg-turbo's warnings about things beside the picture, after which every pixel is still right
-_HARMLESS_WARNINGS: Final = ("extraneous bytes before", "JFIF", "Adobe color transform", "Invalid SOS parameters")
+# How libjpeg-turbo's warnings about the picture's own data begin; after one of these, some pixels would be guesses.
 _DAMAGE_WARNINGS: Final = ("Corrupt JPEG data", "Premature end", "Inconsistent progression")
+_HARMLESS_DAMAGE: Final = "extraneous bytes before"  # padding between scans
 
 
 def decode_image(
@@ -95,30 +107,26 @@ def _scaled_size(header: JpegHeader, min_size: tuple[int, int]) -> tuple[int, in
 
 
 def _decode_jpeg_pixels(data: bytes, header: JpegHeader, minimum: tuple[int, int], limits: ImageLimits) -> Image.Image:
-    whole = data if header.ended else data + b"\xff\xd9"
     try:
-        colorspace = simplejpeg.decode_jpeg_header(whole)[2]
-        space = "CMYK" if colorspace in ("CMYK", "YCCK") else "RGB"
-        pixels = _decode_turbo(whole, space, minimum, strict=True)
+        pixels = _decode_turbo(data if header.ended else data + b"\xff\xd9", minimum)
     except ValueError as error:
         text = str(error)
-        if any(warning in text for warning in _HARMLESS_WARNINGS):
-            pixels = _decode_turbo(whole, space, minimum, strict=False)
-        elif any(warning in text for warning in _DAMAGE_WARNINGS):
+        if any(warning in text for warning in _DAMAGE_WARNINGS) and _HARMLESS_DAMAGE not in text:
             raise CorruptImage(
                 f"JPEG image: expected the whole picture, found damaged or missing data ({text[:80]})."
                 " Send the original file."
             ) from error
-        else:  # sampling factors that simplejpeg does not take; Pillow has the last word
-            return _decode_with_pillow(data, ImageFormat.JPEG, limits, minimum)
-    if space == "CMYK":
+        return _decode_with_pillow(data, ImageFormat.JPEG, limits, minimum)
+    if pixels.shape[2] == 4:
         return Image.fromarray(~pixels, "CMYK").convert("RGB")
     return Image.fromarray(pixels)
 
 
-def _decode_turbo(data: bytes, space: str, minimum: tuple[int, int], strict: bool) -> NDArray[np.uint8]:
+def _decode_turbo(data: bytes, minimum: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB or (H, W, 4) CMYK. Raises ValueError for libjpeg-turbo's errors and warnings alike."""
+    inks = simplejpeg.decode_jpeg_header(data)[2] in ("CMYK", "YCCK")
     pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-        data, space, min_height=minimum[0], min_width=minimum[1], strict=strict
+        data, "CMYK" if inks else "RGB", min_height=minimum[0], min_width=minimum[1]
     )
     return pixels
 

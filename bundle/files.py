@@ -33,11 +33,21 @@ def atomic_file(path: Path, mode: int = 0o644, replace: bool = True) -> Iterator
         if replace:
             temporary.replace(path)
         else:
-            os.link(temporary, path)  # unlike a rename, a link refuses a name that is taken
+            _rename_to_free_name(temporary, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
     sync_folder(path.parent)
+
+
+def _rename_to_free_name(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)  # unlike a rename, a link refuses a name that is taken
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: take the name with an empty file, then replace that
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        temporary.replace(path)
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o644, replace: bool = True) -> None:

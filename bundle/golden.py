@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from bundle.errors import GoldenMismatch, MalformedBundle
+from bundle.errors import GoldenMismatch, ImageError, MalformedBundle
 from bundle.manifest import Manifest
 from bundle.preprocess import preprocess
 
@@ -103,7 +103,10 @@ def replay_golden(golden: Golden, manifest: Manifest, infer: Infer, tolerance: f
     largest = 0.0
     for start in range(0, len(golden.images), REPLAY_BATCH):
         images = golden.images[start : start + REPLAY_BATCH]
-        batch = np.stack([preprocess(image, manifest.preprocessing) for image in images])  # (n, H, W, 3)
+        try:
+            batch = np.stack([preprocess(image, manifest.preprocessing) for image in images])  # (n, H, W, 3)
+        except ImageError as error:
+            raise GoldenMismatch(f"golden images {start} to {start + len(images) - 1}: {error}") from error
         probabilities, logits = infer(batch)
         expected = golden.probabilities[start : start + len(images)]
         largest = max(largest, _compare(expected, probabilities, logits, tolerance, start))

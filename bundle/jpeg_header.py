@@ -60,7 +60,7 @@ def read_jpeg_header(data: bytes, limits: ImageLimits) -> JpegHeader:
         if marker == 0xD9 or length < 2 or end > len(data):
             raise CorruptImage(_text("a picture", "a file that ends in its header", "Send the whole file."))
         if end > MAX_METADATA_BYTES:
-            raise ImageTooLarge(_text(f"at most {MAX_METADATA_BYTES} bytes of metadata", "more", "Remove some of it."))
+            raise _too_much_metadata()
         if marker in _OTHER_FRAMES:
             raise UnsupportedImage(
                 _text("a baseline or progressive JPEG", "a lossless, hierarchical or arithmetic-coded one")
@@ -112,7 +112,9 @@ def exif_orientation(tiff: bytes) -> int:
 
 def _marker(data: bytes, at: int) -> tuple[int, int]:
     """The marker at `at` (fill bytes and, as decoders do, garbage before it are skipped) and the offset behind it."""
-    found = _ANY_MARKER.search(data, at)
+    found = _ANY_MARKER.search(data, at, MAX_METADATA_BYTES)
+    if found is None and len(data) > MAX_METADATA_BYTES:
+        raise _too_much_metadata()
     if found is None:
         raise CorruptImage(_text("a picture", "a file that ends in its header", "Send the whole file."))
     return data[found.end() - 1], found.end()
@@ -134,6 +136,10 @@ def _count_scans(data: bytes, at: int, pixels: int) -> bool:
                 )
         at += int.from_bytes(data[at : at + 2], "big")
     raise CorruptImage(_text(f"at most {MAX_SEGMENTS} segments between scans", "more"))
+
+
+def _too_much_metadata() -> ImageTooLarge:
+    return ImageTooLarge(_text(f"at most {MAX_METADATA_BYTES} bytes before the picture", "more", "Remove metadata."))
 
 
 def _text(expected: str, found: str, todo: str = "Save it as a usual JPEG or PNG.") -> str:

@@ -84,7 +84,7 @@ def unpack_bundle(path: Path, out_dir: Path, trust: TrustStore, limits: ArchiveL
     try:
         own = {MANIFEST_NAME: verified.manifest_bytes, SIGNATURE_NAME: verified.signature_bytes}
         for name, data in {**files, **own}.items():
-            write_atomically(out_dir / name, data, replace=False)
+            write_atomically(out_dir / name, data)
         sync_folder(out_dir.parent)
     except BaseException:
         shutil.rmtree(out_dir, ignore_errors=True)

@@ -53,7 +53,8 @@ class PreprocessSpec(Frozen):
     crop_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     jpeg_scaled_decode: bool = Field(
         default=True,
-        description="decode a JPEG at the smallest DCT scale that keeps at least twice the input's size",
+        description="decode a JPEG at the smallest scale of 1/8, 1/4, 1/2 and 1 that keeps both sides at least twice"
+        " the input's",
     )
 
 
@@ -73,7 +74,7 @@ class Calibration(Frozen):
 
 
 class UnknownRejection(Frozen):
-    """An image whose energy (log-sum-exp of the logits, Liu et al. 2020) lies below the threshold is unknown."""
+    """An image whose energy (see `bundle.decide.energy`, for each task) lies below the threshold is unknown."""
 
     method: Literal["energy"] = "energy"
     energy_threshold: Finite
@@ -137,7 +138,9 @@ class Manifest(Frozen):
     created_at: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     task: Task
     labels: tuple[str, ...] = Field(min_length=1, max_length=MAX_LABELS)
-    thresholds: tuple[Fraction, ...] = Field(description="per label; used for decisions in multi-label models")
+    thresholds: tuple[Fraction, ...] = Field(
+        description="per label, which is claimed where its probability reaches this (single-label: only the top one)"
+    )
     calibration: Calibration = Calibration()
     unknown: UnknownRejection | None = None
     preprocessing: PreprocessSpec

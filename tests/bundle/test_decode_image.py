@@ -283,6 +283,34 @@ def test_every_format_is_refused_by_the_pixels_in_its_header(kind: str):
         decode_image(data, ImageLimits(max_pixels=64 * 80 - 1))
 
 
+def test_an_image_with_a_very_long_side_is_refused():
+    data = png(70_000, 1, b"\0" * 70_001, 8, 0)
+    with pytest.raises(ImageTooLarge, match="sides of at most 65535 pixels, found 70000 x 1"):
+        decode_image(data)
+    assert decode_image(data, ImageLimits(max_side=70_000)).shape == (1, 70_000, 3)
+
+
+def test_a_jpeg_with_harmless_oddities_beside_its_picture_is_read():
+    plain = encode(picture(), "JPEG")
+    expected = decode_image(plain)
+    jfif = plain.replace(b"JFIF\0\1", b"JFIF\0\3", 1)
+    np.testing.assert_array_equal(decode_image(jfif), expected)
+    progressive = encode(picture(), "JPEG", progressive=True)
+    second = progressive.index(b"\xff\xc4", progressive.index(b"\xff\xda"))
+    padded = progressive[:second] + b"\0\0\0\0" + progressive[second:]
+    np.testing.assert_array_equal(decode_image(padded), decode_image(progressive))
+    odd_adobe = insert_after_start(plain, jpeg_segment(0xEE, b"Adobe\0\x64\0\0\0\0\x07"))
+    assert decode_image(odd_adobe).shape == EXACT.shape
+
+
+def test_a_jpeg_with_damage_in_its_picture_is_refused():
+    plain = encode(picture(480, 640), "JPEG")
+    cut_out = plain[: len(plain) // 2] + plain[len(plain) // 2 + 500 :]
+    for damaged in (cut_out, plain[:-600] + b"\xff\xd9"):
+        with pytest.raises(CorruptImage, match="damaged or missing data"):
+            decode_image(damaged)
+
+
 @pytest.mark.parametrize("lossless", [True, False])
 def test_an_animated_or_transparent_webp_is_refused_by_its_canvas(lossless: bool):
     image = picture()

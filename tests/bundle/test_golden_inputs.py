@@ -173,3 +173,9 @@ def test_scores_for_another_number_of_classes_are_refused(
         replay_golden(golden, manifest, lambda images: (golden.probabilities[:, :2], golden.logits))
     with pytest.raises(GoldenMismatch, match="2 classes"):
         replay_golden(golden, make_manifest(labels=["a", "b"], thresholds=[0, 0]), replaying(golden))
+
+
+def test_a_golden_image_that_cannot_be_read_is_the_bundles_fault(golden: Golden, manifest: Manifest):
+    broken = Golden((golden.images[0], b"no image"), golden.probabilities, golden.logits)
+    with pytest.raises(GoldenMismatch, match="found something else"):
+        replay_golden(broken, manifest, replaying(golden))

@@ -115,6 +115,21 @@ def test_load_or_create_makes_one_key_even_when_many_ask_at_once(tmp_path: Path)
     assert mode_of(path.parent) == 0o700
 
 
+def test_a_key_is_saved_once_on_a_file_system_without_links_too(tmp_path: Path, monkeypatch):
+    def no_links(source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "key.pem"
+    key = SigningKey.generate()
+    key.save(path)
+    with pytest.raises(KeyFileError, match="never overwritten"):
+        SigningKey.generate().save(path)
+    assert SigningKey.load(path).public_key == key.public_key
+    assert mode_of(path) == 0o600
+    assert [found.name for found in tmp_path.iterdir()] == ["key.pem"]
+
+
 def test_a_private_key_that_others_may_read_is_refused(tmp_path: Path):
     path = tmp_path / "key.pem"
     SigningKey.generate().save(path)
