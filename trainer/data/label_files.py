@@ -127,7 +127,7 @@ def _read_csv(path: Path, text: str, index: FileIndex, warnings: list[DatasetWar
     others = [k for k in range(len(header)) if k not in (file_column, split_column) and header[k]]
     one_hot = bool(others) and not _LABEL_COLUMNS & {folded[k] for k in others} and _mostly_zero_one(lines, others)
     labelled = [k for k in others if folded[k] in _LABEL_COLUMNS]
-    if not labelled or one_hot:
+    if not labelled:
         labelled = others
     elif len(labelled) < len(others):
         ignored = tuple(header[k] for k in others if k not in labelled)

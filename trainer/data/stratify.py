@@ -48,7 +48,6 @@ class Units:
             for label, count in held:
                 totals[label] += count
         lacking = [(fraction * totals).tolist() for fraction in wanted]  # split -> label -> rows
-        self._reserve(lacking, wanted)
         lacking_rows = [fraction * float(self.sizes.sum()) for fraction in wanted]
         sizes = self.sizes.tolist()
         active = [split for split in range(3) if wanted[split] > 0]
@@ -72,14 +71,6 @@ class Units:
                 break
         self._repair(active, train_rows)
         return np.array(self.splits, dtype=np.int8)
-
-    def _reserve(self, lacking: list[list[float]], wanted: list[float]) -> None:
-        """Let a small label want at least one row of validation (and of test, from three groups on)."""
-        for label, units in enumerate(self.holders):
-            for split, least in ((VALIDATION, 2), (TEST, 3)):
-                if wanted[split] > 0 and len(units) >= least and lacking[split][label] < 1:
-                    lacking[TRAIN][label] -= 1 - lacking[split][label]
-                    lacking[split][label] = 1.0
 
     def _repair(self, active: list[int], train_rows: NDArray[np.int64]) -> None:
         """Move single groups where a label is missing from a split that it could be in; train comes first."""
