@@ -47,5 +47,6 @@ def crop_box(height: int, width: int, spec: PreprocessSpec) -> Box:
         return (0, 0, width, height)
     scale = min(height / spec.height, width / spec.width) * spec.crop_fraction
     box_height, box_width = spec.height * scale, spec.width * scale
-    left, top = (width - box_width) / 2, (height - box_height) / 2
-    return (left, top, left + box_width, top + box_height)
+    # clamped: a rounding error of 1e-13 outside the image is one that Pillow refuses
+    left, top = max(0.0, (width - box_width) / 2), max(0.0, (height - box_height) / 2)
+    return (left, top, min(width, left + box_width), min(height, top + box_height))

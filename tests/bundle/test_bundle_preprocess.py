@@ -48,7 +48,7 @@ def test_crop_fraction_takes_the_middle_of_it():
     assert crop_box(100, 200, spec) == (50, 25, 150, 75)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=500)
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(8, 512), st.integers(8, 512), st.floats(0.01, 1))
 def test_a_crop_never_leaves_the_image_and_keeps_the_models_shape(height, width, rows, columns, fraction):
     spec = PreprocessSpec(height=rows, width=columns, resize="center_crop", crop_fraction=fraction)
@@ -56,6 +56,12 @@ def test_a_crop_never_leaves_the_image_and_keeps_the_models_shape(height, width,
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
     assert (right - left) / (bottom - top) == pytest.approx(columns / rows)
+
+
+def test_a_crop_whose_sides_round_to_just_outside_the_image_is_taken():
+    spec = PreprocessSpec(height=209, width=82, resize="center_crop")
+    assert 80 - 209 * min(80 / 209, 28 / 82) < 0 or 28 - 82 * min(80 / 209, 28 / 82) < 0  # what made Pillow refuse
+    assert preprocess(encode(picture(80, 28), "PNG"), spec).shape == (209, 82, 3)
 
 
 @settings(deadline=None, max_examples=80)
