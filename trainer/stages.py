@@ -26,18 +26,21 @@ HEAD, NETWORK, FINE_TUNE = "head", "network", "fine_tune"
 
 @dataclass(frozen=True)
 class StageDefaults:
+    """learning_rate: at the reference batch size; it grows with the root of the batch size (Malladi et al. 2022)."""
+
     epochs: int
     patience: int
     learning_rate: float
+    reference_batch: int
     weight_decay: float
     evaluation_batch: int
     train_probe: int
 
 
 DEFAULTS = {
-    HEAD: StageDefaults(40, 12, 1e-3, 1e-2, 4096, 4000),
-    NETWORK: StageDefaults(60, 12, 2e-3, 5e-2, 128, 512),
-    FINE_TUNE: StageDefaults(12, 4, 3e-4, 1e-2, 64, 256),
+    HEAD: StageDefaults(40, 12, 1e-3, 128, 1e-2, 4096, 4000),
+    NETWORK: StageDefaults(60, 12, 2e-3, 64, 5e-2, 128, 512),
+    FINE_TUNE: StageDefaults(12, 4, 3e-4, 32, 1e-2, 64, 256),
 }
 BACKBONE_RATE = 0.3  # of the head's learning rate, in fine-tuning
 
@@ -85,13 +88,14 @@ def plan_stage(stage: str, recipe: Recipe, examples: Examples, budget_s: float) 
     count = len(examples.train_rows)
     automatic = 2 ** round(math.log2(max(1, count) / 16))
     limits = (16, 256) if stage == HEAD else (16, 64)
+    batch_size = recipe.batch_size or int(np.clip(automatic, *limits))
     return FitPlan(
         stage=stage,
         exclusive=examples.task is Task.SINGLE_LABEL,
         epochs=recipe.epochs or defaults.epochs,
         patience=recipe.patience or defaults.patience,
-        batch_size=recipe.batch_size or int(np.clip(automatic, *limits)),
-        learning_rate=recipe.learning_rate or defaults.learning_rate,
+        batch_size=batch_size,
+        learning_rate=recipe.learning_rate or defaults.learning_rate * math.sqrt(batch_size / defaults.reference_batch),
         weight_decay=defaults.weight_decay,
         budget_s=budget_s,
         seed=recipe.seed,
