@@ -6,7 +6,6 @@ Alternates both in one run, on the same images and cores; decoding and resizing 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.shared_data import MOBILENET, require_data, unpack_trashnet
+from bundle.cores import usable_cores
 from bundle.manifest import PreprocessSpec
 from bundle.preprocess import preprocess
 from trainer.backbone import read_backbone_spec
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     require_data()
-    workers = len(os.sched_getaffinity(0))
+    workers = usable_cores()
     backbone = read_backbone_spec(MOBILENET)
     spec = PreprocessSpec(height=backbone.height, width=backbone.width)
     with tempfile.TemporaryDirectory() as folder:

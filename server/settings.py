@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from server.cores import usable_cores
+from bundle.cores import usable_cores
 
 PROVIDER_SHORT_NAMES = {
     "cpu": "CPUExecutionProvider",

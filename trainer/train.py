@@ -6,7 +6,6 @@ run. Ctrl-C during training still evaluates and reports the best model so far.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bundle.cores import usable_cores
 from bundle.manifest import PreprocessSpec
 from trainer.backbone import BackboneSpec, check_backbone, load_encoder, read_backbone_spec, scratch_spec
 from trainer.data import Dataset, Snapshot, Split, build_snapshot, read_dataset, read_split_list
@@ -63,7 +63,7 @@ def train(
             f"{folder}: expected a new folder, found a run. Choose another --out, go on with --resume, or start over"
             " with --overwrite."
         )
-    threads = recipe.threads or len(os.sched_getaffinity(0))
+    threads = recipe.threads or usable_cores()
     torch.set_num_threads(threads)
     snapshot = run.snapshot() if resume and run.model_path.is_file() else None
     if snapshot is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -37,6 +36,7 @@ def command(
     """
     from tqdm import tqdm
 
+    from bundle.cores import usable_cores
     from bundle.home import OnsightHome
     from onsight.labelling import bundle_labeller, find_images, label_images
     from onsight.results import copy_by_label, whole_file, write_csv, write_json
@@ -59,7 +59,7 @@ def command(
             raise click.UsageError(f"{model}: expected a .onsight bundle, found nothing there.")
         label, labels = bundle_labeller(model, OnsightHome.from_environment().trust_dir, ("CPUExecutionProvider",))
     root = images.parent if images.is_file() else images
-    answers = label_images(root, files, label, workers or len(os.sched_getaffinity(0)))
+    answers = label_images(root, files, label, workers or usable_cores())
     if group_by_label is not None:
         answers = copy_by_label(answers, root, group_by_label)
     bar = tqdm(answers, total=len(files), unit="img", desc="predicting", disable=None, leave=False)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from bundle.cores import usable_cores
 from onsight.configuration import render_configuration
 from server.auth import check_safe_to_listen
-from server.cores import usable_cores
 from server.errors import ConfigurationError
 from server.settings import ServerSettings
 from server.tokens import TokenStore
