@@ -1,0 +1,14 @@
+"""`python -m benchmarks`: every benchmark in turn, each in a process of its own. What they gave stands in RESULTS.md."""
+
+import subprocess
+import sys
+
+BENCHMARKS = ("decode", "extraction", "snapshot", "quality")
+
+failed = []
+for name in BENCHMARKS:
+    print(f"\n== python -m benchmarks.{name}", flush=True)
+    if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode:
+        failed.append(name)
+if failed:
+    sys.exit(f"failed: {', '.join(failed)}")
