@@ -1,7 +1,8 @@
 """Precision-recall curves, average precision and the thresholds that give the best F1.
 
-One sort a label (scikit-learn's precision_recall_curve) gives all three. Curves are thinned for storage; average
-precision and thresholds are always computed on the full curve.
+One sort a label gives all three. The values equal scikit-learn's precision_recall_curve, whose checks cost more than a
+millisecond a call: seconds for a thousand labels. Curves are thinned for storage; average precision and thresholds are
+always computed on the full curve.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve
 
 DEFAULT_THRESHOLD: Final = 0.5
 _CURVE_POINTS: Final = 200
@@ -39,11 +39,15 @@ class RankCurve:
 
 def rank_curve(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> RankCurve | None:
     """The precision-recall curve of one label: (N,) bool, (N,) scores; None where no image carries the label."""
-    if not truth.any():
+    positives = int(np.count_nonzero(truth))
+    if not positives:
         return None
-    precision, recall, threshold = precision_recall_curve(truth, scores)
-    # scikit-learn ascends and ends with a made-up point (precision 1, recall 0), which belongs to no threshold
-    return RankCurve(precision[-2::-1], recall[-2::-1], threshold[::-1].astype(np.float64))
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    # images of equal score are accepted together: a point stands where the next score differs
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
+    hits = np.cumsum(truth[order])[ends]
+    return RankCurve(hits / (ends + 1), hits / positives, ranked[ends].astype(np.float64))
 
 
 def best_f1_threshold(curve: RankCurve) -> float:

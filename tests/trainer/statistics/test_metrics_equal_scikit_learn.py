@@ -99,7 +99,7 @@ def test_headline_figures_of_a_multi_label_task_equal_scikit_learn(make_scores):
     assert statistics.splits["validation"].confusion is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
 def test_counts_of_any_confusion_give_scikit_learn_values(pairs):
     truth, decided = (np.array(side) for side in zip(*pairs, strict=True))
