@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: every benchmark in turn, each in a process of its own. What they gave stands in RESULTS.md."""
+"""`python -m benchmarks`: every benchmark in turn, each in its own process. What they gave stands in RESULTS.md."""
 
 import subprocess
 import sys
