@@ -1,6 +1,7 @@
-"""Run -> signed bundle: build the graph, prove it on real images, record golden answers, sign, write.
+"""Run -> signed bundle: check the run, build the graph, prove it on real images, record golden answers, sign, write.
 
-Fails closed: the bundle file appears only after every proof has passed, whole or not at all.
+Fails closed: the bundle file appears only after every proof has passed, whole or not at all, and an older one of the
+same name stays until then.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from bundle.golden import Golden, replay_golden
 from bundle.keys import SigningKey
@@ -20,6 +22,8 @@ from bundle.manifest import (
     BackboneFacts,
     DatasetFacts,
     Manifest,
+    ModelName,
+    ModelVersion,
     ParityReport,
     TensorSpec,
     Variant,
@@ -31,6 +35,7 @@ from exporter.errors import ExportError
 from exporter.evidence import Evidence, gather_evidence, golden_bytes
 from exporter.graph import INPUT, LOGITS, PROBABILITIES, ServedClassifier, build_onnx
 from exporter.parity import cpu_infer, make_reference, prove_parity
+from exporter.recorded import check_statistics, read_recorded
 from trainer.data.snapshot import Snapshot
 from trainer.head import Classifier
 from trainer.run import ModelChoice, ModelDescription, Run
@@ -66,8 +71,11 @@ def export_run(
     """Export the best or last model of a run and return what was written.
 
     images, backbone: where the run's images and backbone lie now, if they have moved.
-    Raises RunError or BackboneError for an incomplete run, ParityError where a proof fails; then nothing is written.
+    Raises RunError, SnapshotError or BackboneError for an incomplete run, ParityError where a proof fails, ExportError
+    for all else (a name, no images, a place that cannot be written); then nothing is written.
     """
+    name = _checked_name(default_name(out) if name is None else name)
+    version = _checked_version(version)
     steps = ("loading the run", "building the graph", "proving parity", "recording golden answers", "signing")
 
     def at(index: int) -> None:
@@ -75,6 +83,8 @@ def export_run(
 
     at(0)
     snapshot, description, statistics = run.snapshot(), run.model(), _statistics(run, choice)
+    recorded = read_recorded(run, choice, snapshot)
+    check_statistics(run, statistics, snapshot, recorded)
     spec = description.preprocessing
     evidence = gather_evidence(snapshot, images or Path(snapshot.root), spec, PARITY_IMAGES)
     classifier = run.classifier(choice, backbone)
@@ -84,33 +94,55 @@ def export_run(
     graph = build_onnx(ServedClassifier(classifier, description.task, temperature), spec.height, spec.width)
 
     at(2)
-    with np.load(run.predictions_path, allow_pickle=False) as predictions:
-        recorded = predictions[f"{choice}_logits"][evidence.rows]
-    reference = make_reference(classifier, description.task, temperature, evidence.images, recorded)
+    reference = make_reference(classifier, description.task, temperature, evidence.images, recorded[evidence.rows])
     infer = cpu_infer(graph)
     thresholds = statistics.thresholds.values
     parity = prove_parity(reference, infer, description.task, temperature, thresholds)
 
     at(3)
     golden = _golden(classifier, description, temperature, evidence)
-    draft = _manifest(
-        name or default_name(out), version, now or datetime.now(UTC), snapshot, description, statistics, parity, graph
-    )
+    draft = _manifest(name, version, now or datetime.now(UTC), snapshot, description, statistics, parity, graph)
     replay_golden(golden, draft, infer)
     files = {MODEL_FILE: graph, GOLDEN_FILE: golden.to_bytes(), CARD_FILE: render_card(draft).encode()}
     manifest = Manifest.model_validate({**draft.model_dump(), "files": describe_files(files)})
 
     at(4)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    pack_bundle(out, manifest, files, key)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pack_bundle(out, manifest, files, key)
+    except OSError as error:
+        raise ExportError(
+            f"{out}: expected to write the bundle there, found {error.strerror or error}. Check the path, its"
+            " permissions and the free space."
+        ) from error
     step("done", len(steps), len(steps))
     return Exported(out, manifest)
 
 
 def default_name(out: Path) -> str:
-    """The model's name where none is given: the bundle file's, with what a name may not hold replaced."""
-    kept = "".join(character if character.isalnum() or character in "._-" else "-" for character in out.stem)
-    return kept.encode("ascii", "replace").decode().replace("?", "-").lstrip("._-") or "model"
+    """The model's name where none is given: the bundle file's, with what a name may not hold replaced by '-'."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in out.stem)
+    return kept.lstrip("._-")[:100] or "model"
+
+
+def _checked_name(name: str) -> str:
+    try:
+        return TypeAdapter(ModelName).validate_python(name)
+    except ValidationError as error:
+        raise ExportError(
+            f"model name: expected 1 to 100 letters, digits, '.', '_' or '-', a letter or digit first, since it is part"
+            f" of a URL; found {name!r}. Choose another."
+        ) from error
+
+
+def _checked_version(version: str) -> str:
+    try:
+        return TypeAdapter(ModelVersion).validate_python(version)
+    except ValidationError as error:
+        raise ExportError(
+            f"model version: expected 1 to 64 letters, digits, '.', '_', '+' or '-', a letter or digit first; found"
+            f" {version!r}. Choose another."
+        ) from error
 
 
 def _statistics(run: Run, choice: ModelChoice) -> Statistics:
@@ -118,7 +150,9 @@ def _statistics(run: Run, choice: ModelChoice) -> Statistics:
     try:
         return models_from_json(text)[choice]
     except (ValueError, KeyError) as error:
-        raise ExportError(f"{run.statistics_path}: expected statistics of the {choice} model: {error}") from error
+        raise ExportError(
+            f"{run.statistics_path}: expected statistics of the {choice} model, found a damaged file. Train again."
+        ) from error
 
 
 def _golden(classifier: Classifier, description: ModelDescription, temperature: float, evidence: Evidence) -> Golden:

@@ -1,7 +1,8 @@
 """The proof that the shipped graph answers as the trained model does, from real image bytes to final probabilities.
 
 Two comparisons, both fatal: against the trained network (PyTorch) within a tight tolerance at several batch sizes, and
-against the scores that the run's report was made from, so that what the report says is what the server does.
+against the scores that the run's report was made from, so that what the report says is what the server does. Both look
+at the logits too: a sure model's probabilities hide what is wrong below them, and unknown images are told by logits.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from trainer.head import Classifier
 BATCH_SIZES = (1, 2, 7, 32)
 TOLERANCE = 1e-5  # of a probability, against PyTorch
 REPORT_TOLERANCE = 1e-4  # of a probability, against the run's recorded scores (other batch sizes, another graph)
+LOGIT_TOLERANCE = 1e-3  # of a logit or of 1, whichever is larger, against PyTorch
+REPORT_LOGIT_TOLERANCE = 1e-2  # likewise, against the run's recorded scores
 
 
 @dataclass(frozen=True)
@@ -79,18 +82,25 @@ def prove_parity(
     flipped = 0
     expected = reference.probabilities
     for size in batch_sizes:
-        found = np.concatenate([infer(batch)[0] for batch in _batches(reference.images, size)])[: len(expected)]
-        if found.shape != expected.shape or not np.isfinite(found).all():
-            raise ParityError(
-                f"batch size {size}: expected finite probabilities of shape {expected.shape}, found {found.shape}."
-                " The exported graph is broken; nothing was written."
-            )
+        answers = [infer(batch) for batch in _batches(reference.images, size)]
+        found, logits = (np.concatenate(parts)[: len(expected)] for parts in zip(*answers, strict=True))
+        for name, array in (("probabilities", found), ("logits", logits)):
+            if array.shape != expected.shape or not np.isfinite(array).all():
+                raise ParityError(
+                    f"batch size {size}: expected finite {name} of shape {expected.shape}, found {array.shape}."
+                    " The exported graph is broken; nothing was written."
+                )
         difference = np.abs(found.astype(np.float64) - expected).max(axis=1)  # (N,C) -> (N,)
         worst = int(difference.argmax())
         if difference[worst] > tolerance:
             raise ParityError(
                 f"batch size {size}, image {worst}: expected probabilities within {tolerance:g} of the trained model's,"
                 f" found a difference of {difference[worst]:.2g}. Nothing was written."
+            )
+        if (apart := _logits_apart(logits, reference.logits)) > LOGIT_TOLERANCE:
+            raise ParityError(
+                f"batch size {size}: expected logits within {LOGIT_TOLERANCE:g} of the trained model's, found a"
+                f" difference of {apart:.2g}. Nothing was written."
             )
         largest = max(largest, float(difference[worst]))
         flipped = max(flipped, _decisions_flipped(found, expected, task, thresholds))
@@ -107,12 +117,19 @@ def prove_parity(
 def _check_recorded(reference: Reference, task: Task, temperature: float) -> None:
     recorded = probabilities_from_logits(reference.recorded, task, temperature)
     difference = float(np.abs(recorded.astype(np.float64) - reference.probabilities).max())
-    if difference > REPORT_TOLERANCE:
+    apart = _logits_apart(reference.recorded, reference.logits)
+    if difference > REPORT_TOLERANCE or apart > REPORT_LOGIT_TOLERANCE:
         raise ParityError(
             f"expected the model to give the scores that the run's statistics were made from, within"
-            f" {REPORT_TOLERANCE:g}, found a difference of {difference:.2g}: weights, images or backbone have changed"
-            " since training. Nothing was written; train again."
+            f" {REPORT_TOLERANCE:g} of a probability, found a difference of {difference:.2g} (of a logit: {apart:.2g}):"
+            " weights, images or backbone have changed since training. Nothing was written; train again."
         )
+
+
+def _logits_apart(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """The largest difference, as a share of the logit where that is larger than 1."""
+    difference = np.abs(found.astype(np.float64) - expected)
+    return float((difference / np.maximum(1.0, np.abs(expected))).max())
 
 
 def _batches(images: NDArray[np.uint8], size: int) -> list[NDArray[np.uint8]]:
