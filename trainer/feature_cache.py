@@ -2,20 +2,26 @@
 
 One folder a key (backbone x preprocessing); shards are written once and never changed: an array of rows, then the index
 that names them. A shard without its index does not exist, so a crash at any moment loses at most the shard in the
-making, and several processes may write at once.
+making, and several processes may write at once. Every row has a checksum, looked at when the row is first asked for: a
+damaged shard is removed and its images are computed again.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
+import tokenize
 import uuid
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-CACHE_FORMAT = b"onsight/features/v1"
+from bundle.files import atomic_file
+
+CACHE_FORMAT = b"onsight/features/v2"  # to be raised when a row's layout or what a fingerprint says changes
+DIGEST_BYTES, CHECKSUM_BYTES = 32, 4
 
 
 def cache_key(*parts: str) -> str:
@@ -35,26 +41,40 @@ class FeatureCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._place: dict[bytes, tuple[int, int]] = {}
-        self._features: list[NDArray[np.generic]] = []
-        self._fingerprints: list[NDArray[np.uint8]] = []
+        self._shards: list[_Shard] = []
+        self._intact: set[bytes] = set()
         folder.mkdir(parents=True, exist_ok=True)
         for index in sorted(folder.glob("*.index.npy")):
             self._open_shard(index)
 
     def __contains__(self, sha256: str) -> bool:
-        return bytes.fromhex(sha256) in self._place
+        """Whether the row is there and undamaged. Safe to ask from several threads."""
+        digest = bytes.fromhex(sha256)
+        if digest in self._intact:
+            return True
+        place = self._place.get(digest)
+        if place is None:
+            return False
+        shard, row = place
+        found = self._shards[shard]
+        if found.index[row, DIGEST_BYTES:].tobytes() != _checksum(digest, found.features[row], found.prints[row]):
+            self._place.pop(digest, None)
+            found.index_path.unlink(missing_ok=True)
+            return False
+        self._intact.add(digest)
+        return True
 
     def __len__(self) -> int:
         return len(self._place)
 
     def feature(self, sha256: str) -> NDArray[np.generic]:
         shard, row = self._place[bytes.fromhex(sha256)]
-        value: NDArray[np.generic] = self._features[shard][row]
+        value: NDArray[np.generic] = self._shards[shard].features[row]
         return value
 
     def fingerprint(self, sha256: str) -> NDArray[np.uint8]:
         shard, row = self._place[bytes.fromhex(sha256)]
-        value: NDArray[np.uint8] = self._fingerprints[shard][row]
+        value: NDArray[np.uint8] = self._shards[shard].prints[row]
         return value
 
     def append(self, digests: list[str], features: NDArray[np.generic], fingerprints: NDArray[np.uint8]) -> None:
@@ -62,31 +82,50 @@ class FeatureCache:
         name = uuid.uuid4().hex
         _save(self.folder / f"{name}.features.npy", features)
         _save(self.folder / f"{name}.prints.npy", fingerprints)
-        index = self.folder / f"{name}.index.npy"
-        _save(index, np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 32))
-        self._open_shard(index)
+        index_path = self.folder / f"{name}.index.npy"
+        rows = zip(map(bytes.fromhex, digests), features, fingerprints, strict=True)
+        index = b"".join(digest + _checksum(digest, feature, print_) for digest, feature, print_ in rows)
+        _save(index_path, np.frombuffer(index, np.uint8).reshape(len(digests), -1))
+        self._open_shard(index_path)
 
-    def _open_shard(self, index: Path) -> None:
-        stem = index.name.removesuffix(".index.npy")
+    def _open_shard(self, index_path: Path) -> None:
+        stem = index_path.name.removesuffix(".index.npy")
         try:
-            digests = np.load(index, allow_pickle=False)
-            features = np.load(self.folder / f"{stem}.features.npy", mmap_mode="r", allow_pickle=False)
-            prints = np.load(self.folder / f"{stem}.prints.npy", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            return  # damaged or half-deleted: its images are computed again
-        if not len(digests) == len(features) == len(prints):
+            index, features, prints = (
+                np.load(self.folder / f"{stem}.{part}.npy", mmap_mode="r", allow_pickle=False)
+                for part in ("index", "features", "prints")
+            )
+            if index.shape[1:] != (DIGEST_BYTES + CHECKSUM_BYTES,) or not len(index) == len(features) == len(prints):
+                raise ValueError("the parts do not belong together")
+        except OSError:
+            return  # another process has just removed it, or it is not ours to read
+        except (ValueError, EOFError, TypeError, tokenize.TokenError):  # what numpy says to a damaged header
+            index_path.unlink(missing_ok=True)
             return
-        shard = len(self._features)
-        self._features.append(features)
-        self._fingerprints.append(prints)
-        for row, digest in enumerate(digests):
-            self._place[digest.tobytes()] = (shard, row)
+        shard = len(self._shards)
+        self._shards.append(_Shard(index_path, index, features, prints))
+        for row, entry in enumerate(index):
+            self._place[entry[:DIGEST_BYTES].tobytes()] = (shard, row)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """index: (n, 36) uint8, digest and checksum a row."""
+
+    index_path: Path
+    index: NDArray[np.uint8]
+    features: NDArray[np.generic]
+    prints: NDArray[np.uint8]
+
+
+def _checksum(digest: bytes, feature: NDArray[np.generic], print_: NDArray[np.uint8]) -> bytes:
+    """CRC-32 of a row, 4 bytes."""
+    crc = zlib.crc32(digest)
+    for part in (feature, print_):
+        crc = zlib.crc32(np.ascontiguousarray(part).view(np.uint8).data, crc)
+    return crc.to_bytes(CHECKSUM_BYTES, "little")
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
+    with atomic_file(path) as file:
         np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
