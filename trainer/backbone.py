@@ -69,18 +69,19 @@ def read_backbone_spec(folder: Path, height: int | None = None, width: int | Non
             " not read, since loading them runs code; convert them with safetensors first."
         )
     try:
-        config = json.loads(config_path.read_text())
         processor_path = folder / "preprocessor_config.json"
-        processor = json.loads(processor_path.read_text()) if processor_path.is_file() else {}
+        config = _read_json(config_path)
+        processor = _read_json(processor_path) if processor_path.is_file() else {}
     except ValueError as error:
         raise BackboneError(f"{folder}: expected JSON in config.json and preprocessor_config.json: {error}") from error
     edge_h, edge_w = _input_size(config, processor)
+    normalised = processor.get("do_normalize", True)
     return BackboneSpec(
         name=str(config.get("model_type", folder.name)),
         sha256=_digest([config_path, *weights]),
         folder=str(folder.resolve()),
-        mean=_three(processor.get("image_mean"), (0.485, 0.456, 0.406)),
-        std=_three(processor.get("image_std"), (0.229, 0.224, 0.225)),
+        mean=_three(processor.get("image_mean"), (0.485, 0.456, 0.406)) if normalised else (0.0, 0.0, 0.0),
+        std=_three(processor.get("image_std"), (0.229, 0.224, 0.225)) if normalised else (1.0, 1.0, 1.0),
         height=height or edge_h,
         width=width or edge_w,
     )
@@ -129,11 +130,14 @@ class ScratchCnn(nn.Module):
 class TransformersBackbone(nn.Module):
     """A `transformers` vision model as pixels (N,3,H,W) -> features (N,D): pooled output and hidden states'
     statistics.
+
+    has_pooler: False where the model's own pooling layer has no weights, as in the folder of a ViT classifier.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, has_pooler: bool = True) -> None:
         super().__init__()
         self.model = model
+        self.has_pooler = has_pooler
 
     def forward(self, pixels: Tensor) -> Tensor:
         outputs = self.model(pixel_values=pixels, output_hidden_states=True, return_dict=True)
@@ -141,7 +145,7 @@ class TransformersBackbone(nn.Module):
         last = len(states) - 1
         taps = sorted({round(depth * last) for depth in TAP_DEPTHS})
         parts: list[Tensor] = []
-        pooled = getattr(outputs, "pooler_output", None)
+        pooled = getattr(outputs, "pooler_output", None) if self.has_pooler else None
         if pooled is None and outputs.last_hidden_state.dim() == 3:
             pooled = outputs.last_hidden_state[:, 0]  # the class token of a ViT without a pooler
         if pooled is not None:
@@ -190,26 +194,28 @@ class ImageEncoder(nn.Module):
 def load_encoder(spec: BackboneSpec, *, seed: int = 0, random_weights: bool = False) -> ImageEncoder:
     """Build the encoder of a spec, with the folder's weights (or random ones, seeded), in evaluation mode.
 
-    Never touches the network. Raises BackboneError where `transformers` cannot build the folder.
+    Never touches the network and never runs code that lies in the folder. Raises BackboneError where `transformers`
+    cannot build the folder, or where its files lack some of the weights.
     """
     torch.manual_seed(seed)
     if spec.folder is None:
         return ImageEncoder(spec, ScratchCnn()).eval()
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        if random_weights:
-            config = AutoConfig.from_pretrained(spec.folder, local_files_only=True)
-            model = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
-        else:
-            model = AutoModel.from_pretrained(
-                spec.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
-        encoder = ImageEncoder(spec, TransformersBackbone(model.float())).eval()
+        model, loading = AutoModel.from_pretrained(
+            spec.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, trust_remote_code=False,
+            output_loading_info=True,
+        )  # fmt: skip
+        has_pooler = _check_weights(loading)
+        if random_weights:  # the same features all the same: these weights, once trained, are loaded over the folder's
+            torch.manual_seed(seed)
+            model = AutoModel.from_config(model.config, trust_remote_code=False)  # type: ignore[no-untyped-call]
+        encoder = ImageEncoder(spec, TransformersBackbone(model.float(), has_pooler=has_pooler)).eval()
         encoder.feature_count()
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -218,6 +224,22 @@ def load_encoder(spec: BackboneSpec, *, seed: int = 0, random_weights: bool = Fa
             f" {spec.height}x{spec.width} images; it says: {reason}"
         ) from error
     return encoder
+
+
+def _check_weights(loading: dict[str, Any]) -> bool:
+    """Whether the pooling layer has weights. Raises ValueError where anything else has none: those are random then."""
+    missing = sorted(loading["missing_keys"])
+    wrong = [name for name in missing if not name.startswith("pooler.")]
+    if wrong:
+        raise ValueError(f"the files hold no weights for {len(wrong)} of its tensors, such as {wrong[0]}")
+    return not missing
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
+        raise ValueError(f"{path.name} holds a {type(document).__name__}, not an object")
+    return document
 
 
 def _input_size(config: dict[str, Any], processor: dict[str, Any]) -> tuple[int, int]:
