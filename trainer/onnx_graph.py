@@ -44,6 +44,8 @@ def export_onnx(module: nn.Module, example: Tensor, *, input_name: str, output_n
     _strip(model)
     for value in (*model.graph.input, *model.graph.output):
         dim = value.type.tensor_type.shape.dim[0]
+        if not dim.dim_param:
+            raise RuntimeError(f"{value.name}: expected a batch of any size, found one of {dim.dim_value}")
         dim.dim_param = "batch"
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)

@@ -47,5 +47,5 @@ class Recipe(Frozen):
     validation_list: str | None = Field(default=None, description="file that names the validation images")
     test_list: str | None = Field(default=None, description="file that names the test images")
     thresholds_from: Literal["train", "validation"] = "validation"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 is one a core")
