@@ -43,7 +43,7 @@ def evaluate_run(run: Run, recipe: Recipe, snapshot: Snapshot, trained: Trained,
         last_logits=logits["last"],
     )
     run.write_text(run.statistics_path, models_to_json(statistics))
-    run.append_event("evaluated", seconds=round(seconds, 1), best_epoch=trained.best_epoch)
+    run.append_event("evaluated", seconds=round(seconds, 1), best_epoch=run.best_epoch())
     write_report(run)
 
 
@@ -52,7 +52,7 @@ def write_report(run: Run) -> None:
     snapshot, recipe, description = run.snapshot(), run.recipe(), run.model()
     statistics = models_from_json(run.require_text(run.statistics_path))
     history = run.history()
-    evaluated = next(iter(run.events("evaluated")), {})
+    evaluated = list(run.events("evaluated"))[-1:]  # the last: a run that was interrupted was evaluated before
     info = RunInfo(
         name=run.folder.resolve().name,
         task=snapshot.task,
@@ -62,8 +62,8 @@ def write_report(run: Run) -> None:
         images={split.value: len(snapshot.rows(split)) for split in Split},
         warnings=[(warning.code, warning.message) for warning in snapshot.warnings],
         skipped=[(file.path, file.reason) for file in snapshot.skipped],
-        duration_s=evaluated.get("seconds"),
-        best_epoch=evaluated.get("best_epoch"),
+        duration_s=evaluated[0]["seconds"] if evaluated else None,
+        best_epoch=run.best_epoch(),
         recipe={name: value for name, value in recipe.model_dump(mode="json").items() if value is not None},
         provenance={
             "snapshot": snapshot.sha256_digest,

@@ -12,7 +12,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,9 +56,13 @@ class FitPlan:
     train_probe: int = 2000
 
 
-@dataclass
+@dataclass(frozen=True)
 class FitState:
-    """Everything that the next epoch depends on; `best` and `last` are averaged weights."""
+    """Everything that the next epoch depends on, as the last finished epoch left it.
+
+    best, average: averaged weights, of the best epoch and of the last one.  weights: those that the optimiser steps
+    on; a stage may begin with some.  best_epoch: 0 while what the stage began with is the best.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -73,10 +77,6 @@ class FitState:
     optimizer: dict[str, Tensor] = field(default_factory=dict)
 
 
-class StopTraining(Exception):
-    """Raised by a callback to end training after the epoch at hand."""
-
-
 def fit(
     model: nn.Module,
     inputs: Inputs,
@@ -89,56 +89,62 @@ def fit(
     slow_parameters: tuple[nn.Module, float] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[dict[str, Any], FitState], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> FitState:
     """Train until the plan, the patience or the budget ends, and return the state with `best` and `average` weights.
 
     label_matrix: (N,C).  train_rows, validation_rows: indices into it; without validation rows the training loss
     decides.
-    slow_parameters: a part of the model and the factor of its learning rate.
-    A KeyboardInterrupt ends it early; the state then holds what the finished epochs gave.
+    slow_parameters: a part of the model and the factor of its learning rate.  clock: in seconds.
+    A KeyboardInterrupt ends it early; the state then holds what the finished epochs gave, and going on from it leads
+    to the same weights as if nothing had happened. Before there are any weights it is raised again.
     """
     state = state or FitState(planned_epochs=plan.epochs)
     targets = torch.tensor(label_matrix, dtype=torch.float32)
     optimizer = torch.optim.AdamW(_groups(model, plan, slow_parameters), weight_decay=plan.weight_decay, fused=True)
     peaks = [group["lr"] for group in optimizer.param_groups]
     average = copy.deepcopy(model).eval()
-    if state.epoch:
+    if state.weights:
         model.load_state_dict(state.weights)
         average.load_state_dict(state.average)
+    if state.optimizer:
         _restore_optimizer(optimizer, state.optimizer)
     probe = np.random.default_rng(plan.seed).permutation(train_rows)[: plan.train_probe]
-    began = time.monotonic() - state.elapsed_s
-    stopped = False
+    began = clock() - state.elapsed_s
     try:
-        while not stopped and state.epoch < state.planned_epochs and not state.finished:
-            epoch_began = time.monotonic()
-            lr = _train_epoch(model, average, inputs, targets, train_rows, plan, state, optimizer, peaks, on_step)
+        while state.epoch < state.planned_epochs and not state.finished:
+            epoch_began = clock()
+            step, lr = _train_epoch(model, average, inputs, targets, train_rows, plan, state, optimizer, peaks, on_step)
             row = _evaluate_epoch(average, inputs, targets, probe, validation_rows, plan)
-            state.epoch += 1
-            state.elapsed_s = time.monotonic() - began
+            epoch, now, averaged = state.epoch + 1, clock(), _copy(average)
             decisive = row["validation_loss"] if len(validation_rows) else row["train_loss"]
             improved = bool(decisive < state.best_loss - 1e-6)
-            if improved:
-                state.best_loss, state.best_epoch = decisive, state.epoch
-                state.best = _copy(average)
-            _shorten_plan(state, plan, time.monotonic() - epoch_began)
-            state.finished = state.epoch >= state.planned_epochs or state.epoch - state.best_epoch >= plan.patience
-            state.average, state.weights = _copy(average), _copy(model)
-            state.optimizer = _flatten_optimizer(optimizer)
+            best_epoch = epoch if improved else state.best_epoch
+            planned_epochs = min(state.planned_epochs, epoch + _epochs_left(plan, now - began, now - epoch_began))
+            state = replace(  # in one step: an interrupt finds the epoch before or this one, never a mixture
+                state,
+                epoch=epoch,
+                step=step,
+                elapsed_s=now - began,
+                planned_epochs=planned_epochs,
+                best_loss=decisive if improved else state.best_loss,
+                best_epoch=best_epoch,
+                finished=epoch >= planned_epochs or epoch - best_epoch >= plan.patience,
+                best=averaged if improved else state.best,
+                average=averaged,
+                weights=_copy(model),
+                optimizer=_flatten_optimizer(optimizer),
+            )
             if on_epoch:
                 row = {
                     "stage": plan.stage, "epoch": state.epoch, "planned_epochs": state.planned_epochs,
                     "step": state.step, "elapsed_s": round(state.elapsed_s, 3), **row,
                     "learning_rate": lr, "best": improved,
                 }  # fmt: skip
-                try:
-                    on_epoch(row, state)
-                except StopTraining:
-                    stopped = True
+                on_epoch(row, state)
     except KeyboardInterrupt:
-        if not state.epoch:
+        if not state.average:
             raise
-        stopped = True
     return state
 
 
@@ -161,16 +167,17 @@ def loss_of(logits: Tensor, targets: Tensor, exclusive: bool, label_weights: Ten
 def _train_epoch(
     model: nn.Module, average: nn.Module, inputs: Inputs, targets: Tensor, rows: NDArray[np.int64], plan: FitPlan,
     state: FitState, optimizer: torch.optim.Optimizer, peaks: list[float], on_step: Callable[[int, int], None] | None,
-) -> float:  # fmt: skip
+) -> tuple[int, float]:  # fmt: skip
+    """Steps so far, with this epoch's, and the last learning rate."""
     torch.manual_seed(plan.seed * 1_000_003 + state.epoch)  # dropout
     generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + state.epoch)
     model.train()
     order = torch.tensor(rows)[torch.randperm(len(rows), generator=generator)]
     batches = max(1, round(len(order) / plan.batch_size))  # near-equal batches: no lonely last image
     total = batches * state.planned_epochs
-    lr = 0.0
+    step, lr = state.step, 0.0
     for chunk in torch.tensor_split(order, batches):
-        factor = _schedule(state.step, total)
+        factor = _schedule(step, total)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
         lr = peaks[-1] * factor
@@ -178,11 +185,11 @@ def _train_epoch(
         logits = model(inputs.training(chunk, generator))
         loss_of(logits, targets[chunk], plan.exclusive, plan.label_weights).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        state.step += 1
-        _update_average(average, model, state.step)
+        step += 1
+        _update_average(average, model, step)
         if on_step:
-            on_step(state.step, total)
-    return lr
+            on_step(step, total)
+    return step, lr
 
 
 def _evaluate_epoch(
@@ -217,9 +224,9 @@ def _schedule(step: int, total: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
 
 
-def _shorten_plan(state: FitState, plan: FitPlan, epoch_s: float) -> None:
-    fits = state.epoch + int(max(0.0, plan.budget_s - state.elapsed_s) / max(epoch_s, 1e-9))
-    state.planned_epochs = max(state.epoch, min(state.planned_epochs, fits))
+def _epochs_left(plan: FitPlan, elapsed_s: float, epoch_s: float) -> int:
+    """How many epochs like the last one fit into the rest of the budget."""
+    return int(max(0.0, plan.budget_s - elapsed_s) / max(epoch_s, 1e-9))
 
 
 def _update_average(average: nn.Module, model: nn.Module, step: int) -> None:

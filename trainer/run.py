@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from bundle.files import write_atomically
 from bundle.manifest import Frozen, PreprocessSpec, Task
 from trainer.backbone import BackboneSpec, check_backbone, load_encoder
 from trainer.data.snapshot import Snapshot
@@ -69,18 +70,23 @@ class Run:
         return self.weights_path("best").is_file() and self.statistics_path.is_file()
 
     def recipe(self) -> Recipe:
-        return Recipe.model_validate(self._read_json(self.recipe_path))
+        document = self._read_json(self.recipe_path)
+        try:
+            return Recipe.model_validate(document)
+        except ValidationError as error:
+            raise RunError(f"{self.recipe_path}: expected a recipe, found {_first(error)}. Train again.") from error
 
     def snapshot(self) -> Snapshot:
-        self._require(self.snapshot_path)
-        return Snapshot.load(self.snapshot_path)
+        return Snapshot.load(self.require(self.snapshot_path))
 
     def model(self) -> ModelDescription:
         document = self._read_json(self.model_path)
         try:
             return ModelDescription.model_validate(document)
         except ValidationError as error:
-            raise RunError(f"{self.model_path}: expected a model description, found {error.errors()[0]}") from error
+            raise RunError(
+                f"{self.model_path}: expected a model description, found {_first(error)}. Train again."
+            ) from error
 
     def classifier(self, choice: ModelChoice, backbone_folder: Path | None = None) -> Classifier:
         """Build the network and load the chosen weights, in evaluation mode.
@@ -95,31 +101,44 @@ class Run:
         encoder = load_encoder(spec)
         head = Head(description.feature_count, len(description.labels), description.hidden_units)
         network = Classifier(encoder, head)
-        weights = self.load_tensors(self.weights_path(choice))
+        path = self.weights_path(choice)
+        weights = self.load_tensors(path)
         target = network if description.encoder_trained else network.head
-        target.load_state_dict(weights)
+        try:
+            target.load_state_dict(weights)
+        except RuntimeError as error:  # torch names every tensor, a page of them
+            raise RunError(
+                f"{path}: expected the weights of the network in {self.model_path.name}, found others. Put this run's"
+                " own file back, or train again."
+            ) from error
         return network.eval()
 
     # Writing
+
+    def clear(self) -> None:
+        """Remove what an earlier training left behind."""
+        for path in (
+            self.model_path, self.resume_path, self.snapshot_path, self.events_path, self.statistics_path,
+            self.predictions_path, self.report_path, self.weights_path("best"), self.weights_path("last"),
+        ):  # fmt: skip
+            path.unlink(missing_ok=True)
 
     def write_json(self, path: Path, document: Mapping[str, Any]) -> None:
         self.write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
     def write_text(self, path: Path, text: str) -> None:
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(text)
-        temporary.replace(path)
+        write_atomically(path, text.encode())
 
     def append_event(self, event: str, **fields: Any) -> None:
         """One line in events.jsonl; `at_s` is seconds since the epoch."""
-        with self.events_path.open("a") as file:
+        with self.events_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"event": event, "at_s": round(time.time(), 3), **fields}) + "\n")
 
     def events(self, event: str | None = None) -> Iterator[dict[str, Any]]:
         """Rows of events.jsonl, oldest first; a torn last line (power cut) is passed over."""
         if not self.events_path.is_file():
             return
-        with self.events_path.open() as file:
+        with self.events_path.open(encoding="utf-8") as file:
             for line in file:
                 try:
                     row = json.loads(line)
@@ -129,27 +148,31 @@ class Run:
                     yield row
 
     def history(self) -> list[dict[str, Any]]:
-        """One row an epoch, in order; an epoch that was run again after a resume counts once, the later."""
-        rows: dict[tuple[str, int], dict[str, Any]] = {}
-        for row in self.events():
-            if row["event"] == "start" and not row.get("resumed"):
-                rows = {}
-            elif row["event"] == "epoch":
-                rows[row["stage"], row["epoch"]] = row
-        return list(rows.values())
+        """One row an epoch, in order, with `epoch` counted through all stages.
+
+        What a resume ran again counts once, the later; epochs beyond it belong to the life that was cut off.
+        """
+        rows: list[dict[str, Any]] = []
+        for row in self.events("epoch"):
+            while rows and rows[-1]["stage"] == row["stage"] and rows[-1]["epoch"] >= row["epoch"]:
+                rows.pop()
+            rows.append(row)
+        return [{**row, "epoch": number} for number, row in enumerate(rows, start=1)]
+
+    def best_epoch(self) -> int | None:
+        """The epoch of `history` that gave the best model; None where none was better than nothing."""
+        return next((row["epoch"] for row in reversed(self.history()) if row["best"]), None)
 
     def save_tensors(
         self, path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
     ) -> None:
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_bytes(save(dict(tensors), {"format": "pt", **(metadata or {})}))
-        temporary.replace(path)
+        write_atomically(path, save(dict(tensors), {"format": "pt", **(metadata or {})}))
 
     def load_tensors(self, path: Path) -> dict[str, Tensor]:
         return self.load_tensors_and_metadata(path)[0]
 
     def load_tensors_and_metadata(self, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-        self._require(path)
+        self.require(path)
         try:
             with safe_open(path, "pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
@@ -158,22 +181,30 @@ class Run:
 
     def require_text(self, path: Path) -> str:
         """The text of one of the run's files. Raises RunError where the run is not that far."""
-        self._require(path)
-        return path.read_text()
+        return self.require(path).read_text(encoding="utf-8")
 
     def _read_json(self, path: Path) -> dict[str, Any]:
-        self._require(path)
+        self.require(path)
         try:
-            document: dict[str, Any] = json.loads(path.read_text())
+            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RunError(f"{path}: expected JSON, found {error}. Train again.") from error
         return document
 
-    def _require(self, path: Path) -> None:
-        if not self.folder.is_dir():
-            raise RunError(f"{self.folder}: expected a run folder, found nothing there. Make one with `onsight train`.")
+    def require(self, path: Path) -> Path:
+        """One of the run's files, which must be there. Raises RunError that says how far the run is."""
+        if not self.exists:
+            found = "another folder" if self.folder.is_dir() else "a file" if self.folder.exists() else "nothing there"
+            raise RunError(f"{self.folder}: expected a run folder, found {found}. Make one with `onsight train`.")
         if not path.is_file():
             raise RunError(
-                f"{self.folder}: expected {path.name} of a finished run, found none. Was it cut off before its first"
-                " epoch? Go on with `onsight train --resume`."
+                f"{self.folder}: expected {path.name} of a finished run, found none. Was it cut off? Go on with"
+                f" `onsight train --resume --out {self.folder}`."
             )
+        return path
+
+
+def _first(error: ValidationError) -> str:
+    """The first complaint of many, in a few words."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -22,6 +22,7 @@ from trainer.stages import (
     FINE_TUNE,
     HEAD,
     NETWORK,
+    WORK,
     Examples,
     FeatureInputs,
     PixelInputs,
@@ -44,7 +45,6 @@ class Trained:
     best: dict[str, Tensor]
     last: dict[str, Tensor]
     best_loss: float
-    best_epoch: int
     interrupted: bool
 
     def weights(self) -> dict[ModelChoice, dict[str, Tensor]]:
@@ -71,13 +71,14 @@ class StageRunner:
         self._budget_s = recipe.minutes * 60
         self._saved_at = 0.0
         self._resumed_stage, self._resumed_state = self._load_unfinished()
-        run.write_json(run.model_path, description.model_dump(mode="json"))
+        if not run.model_path.is_file():
+            self._write_description(description)
 
     def head(self, inputs: FeatureInputs) -> Trained:
         head = self._new_head()
         head.standardise(inputs.features[self.examples.train_rows])
         if self._resumed_stage == FINE_TUNE:  # this stage was done before; the next one's state holds its result
-            return Trained(head, inputs, {}, {}, float("inf"), 0, interrupted=False)
+            return Trained(head, inputs, {}, {}, float("inf"), interrupted=False)
         return self._run(head, inputs, HEAD, None)
 
     def fine_tune(self, inputs: PixelInputs, trained: Trained) -> Trained:
@@ -86,7 +87,8 @@ class StageRunner:
         if trained.best:
             head.load_state_dict(trained.best)
         network = Classifier(load_encoder(self.description.backbone), head, keep_statistics=True)
-        start = FitState(best_loss=trained.best_loss, best=dict(network.state_dict()))
+        weights = {name: value.clone() for name, value in network.state_dict().items()}
+        start = FitState(best_loss=trained.best_loss, best=weights, average=weights, weights=weights)
         return self._run(network, inputs, FINE_TUNE, start)
 
     def from_random_weights(self, inputs: PixelInputs) -> Trained:
@@ -108,10 +110,8 @@ class StageRunner:
         state = self._resumed_state if self._resumed_stage == stage else None
         if state is None:
             state = replace(start or FitState(), planned_epochs=plan.epochs)
-        elif not state.finished:
-            state.planned_epochs = plan.epochs
         self.reporter.say(
-            f"{'resuming' if state.epoch else 'training'} the {stage.replace('_', ' ')}: at most"
+            f"{WORK[stage]}{f' after epoch {state.epoch}' if state.epoch else ''}: at most"
             f" {planned_steps(plan, self.examples):,} steps in {plan.epochs} epochs of batches of {plan.batch_size},"
             f" at most {duration(self._budget_s)}"
         )
@@ -123,25 +123,35 @@ class StageRunner:
                 self._save_unfinished(stage, state)
 
         def on_step(step: int, total: int) -> None:
-            self.reporter.progress(f"training the {stage.replace('_', ' ')}", step, total)
+            self.reporter.progress(WORK[stage], step, total)
 
         state = run_stage(network, inputs, self.examples, plan, state=state, on_step=on_step, on_epoch=on_epoch)
         self._save_unfinished(stage, state)
         self._budget_s = max(0.0, self._budget_s - state.elapsed_s)
-        accuracy = f"best validation cross-entropy {state.best_loss:.4f} in epoch {state.best_epoch}"
-        self.reporter.say(f"{stage.replace('_', ' ')}: {state.epoch} epochs in {duration(state.elapsed_s)}, {accuracy}")
-        best = state.best or state.average
-        return Trained(
-            network, inputs, best, state.average, state.best_loss, state.best_epoch, interrupted=not state.finished
+        whole = isinstance(network, Classifier)
+        self._write_description(self.description.model_copy(update={"encoder_trained": whole}))
+        split = "validation" if len(self.examples.validation_rows) else "training"
+        where = f"in epoch {state.best_epoch}" if state.best_epoch else "before it"
+        self.reporter.say(
+            f"{WORK[stage]}: {state.epoch} epochs in {duration(state.elapsed_s)},"
+            f" best {split} cross-entropy {state.best_loss:.4f} {where}"
         )
+        best = state.best or state.average
+        return Trained(network, inputs, best, state.average, state.best_loss, interrupted=not state.finished)
+
+    def _write_description(self, description: ModelDescription) -> None:
+        self.run.write_json(self.run.model_path, description.model_dump(mode="json"))
 
     def _save_unfinished(self, stage: str, state: FitState) -> None:
         tensors, scalars = pack_state(state)
-        self.run.save_tensors(self.run.resume_path, tensors, {"stage": stage, **scalars})
+        self.run.save_tensors(
+            self.run.resume_path, tensors, {"stage": stage, "budget_s": repr(self._budget_s), **scalars}
+        )
         self._saved_at = time.monotonic()
 
     def _load_unfinished(self) -> tuple[str | None, FitState | None]:
         if not self.run.resume_path.is_file():
             return None, None
         tensors, metadata = self.run.load_tensors_and_metadata(self.run.resume_path)
+        self._budget_s = float(metadata["budget_s"])
         return metadata["stage"], unpack_state(tensors, metadata)

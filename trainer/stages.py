@@ -22,6 +22,7 @@ from trainer.head import Classifier, Head
 from trainer.recipe import Augmentation, Recipe
 
 HEAD, NETWORK, FINE_TUNE = "head", "network", "fine_tune"
+WORK = {HEAD: "training the head", NETWORK: "training the network", FINE_TUNE: "fine-tuning the network"}
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,14 @@ SAMPLE_IMAGES = 48
 
 @dataclass(frozen=True)
 class Outcome:
-    """interrupted: Ctrl-C ended the training early; the run is usable all the same."""
+    """interrupted: Ctrl-C ended the training early; the run is usable all the same.
+
+    best_epoch: counted through all stages from 1; None where no epoch gave a finite loss.
+    """
 
     run: Run
     interrupted: bool
-    best_epoch: int
+    best_epoch: int | None
     seconds: float
 
 
@@ -65,7 +68,8 @@ def train(
         )
     threads = recipe.threads or usable_cores()
     torch.set_num_threads(threads)
-    snapshot = run.snapshot() if resume and run.model_path.is_file() else None
+    begun = resume and run.snapshot_path.is_file() and run.model_path.is_file()
+    snapshot = run.snapshot() if begun else None
     if snapshot is None:
         dataset = _read_dataset(recipe)
         root, paths = dataset.root, tuple(file.path for file in dataset.files)
@@ -77,8 +81,7 @@ def train(
 
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
-        for path in (run.events_path, run.resume_path, run.snapshot_path, run.statistics_path, run.report_path):
-            path.unlink(missing_ok=True)
+        run.clear()
     run.write_json(run.recipe_path, recipe.model_dump(mode="json"))
     run.append_event("start", resumed=resume)
     reporter = RecordingReporter(run, reporter)
@@ -114,7 +117,8 @@ def train(
         if recipe.fine_tune and not trained.interrupted:
             encoder = pixel_encoder(spec, cache_dir)
             pixels = _feature_pass(root, snapshot.paths, spec, encoder, threads, reporter, "images")
-            trained = stages.fine_tune(PixelInputs(pixels.features, recipe.augmentation), trained)
+            rows = _rows_of(snapshot, snapshot.paths, pixels)
+            trained = stages.fine_tune(PixelInputs(_take(pixels.features, rows), recipe.augmentation), trained)
     else:
         trained = stages.from_random_weights(PixelInputs(_take(table.features, rows), recipe.augmentation))
 
@@ -124,7 +128,7 @@ def train(
         run.resume_path.unlink(missing_ok=True)
     seconds = time.monotonic() - began
     run.append_event("finish", interrupted=trained.interrupted, seconds=round(seconds, 1))
-    return Outcome(run, trained.interrupted, trained.best_epoch, seconds)
+    return Outcome(run, trained.interrupted, run.best_epoch(), seconds)
 
 
 def _with_absolute_paths(recipe: Recipe) -> Recipe:
@@ -232,5 +236,5 @@ def _describe(
         backbone=backbone,
         feature_count=table.features.shape[1] if frozen else load_encoder(backbone).feature_count(),
         hidden_units=recipe.hidden_units,
-        encoder_trained=not frozen or recipe.fine_tune,
+        encoder_trained=not frozen,
     )
