@@ -298,9 +298,12 @@ function drawAnswer(item) {
     more.addEventListener("click", () => { scores.replaceWith(drawScores(answer, answer.scores.length)); more.remove(); });
     parts.push(more);
   }
-  const legend = make("div", "legend");
-  legend.append(make("i"), "threshold: a label counts from here on");
-  parts.push(legend, drawTimes(item), make("div", "request-id", `request ${answer.request_id}`));
+  if (answer.scores.some((score) => score.threshold > 0)) {
+    const legend = make("div", "legend");
+    legend.append(make("i"), "threshold: a label counts from here on");
+    parts.push(legend);
+  }
+  parts.push(drawTimes(item), make("div", "request-id", `request ${answer.request_id}`));
   return parts;
 }
 
@@ -325,16 +328,20 @@ function drawVerdict(answer) {
 
 function drawScores(answer, count) {
   const list = make("ul", answer.unknown ? "scores unknown" : "scores");
+  const claimed = new Set(answer.labels);
   for (const score of answer.scores.slice(0, count)) {
-    const row = make("li", score.above ? "score above" : "score");
+    const row = make("li", claimed.has(score.label) ? "score claimed" : "score");
     const name = make("span", "name", score.label);
     name.title = score.label;
     const track = make("div", "track");
     const fill = make("div", "fill");
-    const tick = make("i", "tick");
-    tick.title = `threshold ${percent(score.threshold)}`;
-    tick.style.left = `${score.threshold * 100}%`;
-    track.append(fill, tick);
+    track.append(fill);
+    if (score.threshold > 0) { // a single-label model's thresholds are 0: its most probable label is the answer
+      const tick = make("i", "tick");
+      tick.title = `threshold ${percent(score.threshold)}`;
+      tick.style.left = `${score.threshold * 100}%`;
+      track.append(tick);
+    }
     row.append(name, make("span", "value", percent(score.probability)), track);
     list.append(row);
     requestAnimationFrame(() => requestAnimationFrame(() => { fill.style.width = `${score.probability * 100}%`; }));
