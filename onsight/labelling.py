@@ -31,10 +31,14 @@ Label = Callable[[bytes], Answer]
 
 
 def find_images(images: Path) -> list[str]:
-    """Paths relative to the folder (or the file's own name), sorted; hidden files and folders are passed over."""
+    """Paths relative to the folder (or the file's own name), sorted; hidden files and folders are passed over.
+
+    A link to nothing is among them: that it cannot be read is an answer too.
+    """
     if images.is_file():
         return [images.name]
-    found = (path.relative_to(images) for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    named = (path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = (path.relative_to(images) for path in named if path.is_file() or (path.is_symlink() and not path.exists()))
     return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
 
 
@@ -44,8 +48,10 @@ def label_images(root: Path, files: Sequence[str], label: Label, workers: int) -
     def work(file: str) -> Answer:
         try:
             answer = label((root / file).read_bytes())
-        except (ImageError, OSError) as error:
+        except ImageError as error:
             return Answer(file, error=str(error))
+        except OSError as error:
+            return Answer(file, error=f"the file cannot be read: {error.strerror or error}")
         return Answer(file, answer.labels, answer.unknown, answer.probabilities, answer.error)
 
     pending: deque[Future[Answer]] = deque()

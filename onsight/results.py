@@ -1,18 +1,19 @@
-"""Answers as CSV, JSON, or images copied into one folder a label. Files appear whole; an early end keeps what there
-is.
-"""
+"""Answers as CSV, as JSON, or as images copied into one folder a label. A file appears whole or not at all."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from bundle.files import atomic_file
 from onsight.labelling import Answer
 
 UNKNOWN_FOLDER, NO_LABEL_FOLDER, UNREADABLE_FOLDER = "_unknown", "_no_label", "_unreadable"
@@ -47,37 +48,63 @@ def as_dict(answer: Answer) -> dict[str, Any]:
     return {"file": answer.file, "labels": list(answer.labels), "unknown": answer.unknown, "scores": scores}
 
 
-def copy_by_label(answers: Iterable[Answer], root: Path, out: Path) -> Iterator[Answer]:
-    """Copy each image to out/LABEL/ for every label claimed of it, and pass the answer on."""
+def copy_by_label(answers: Iterable[Answer], root: Path, out: Path, labels: Sequence[str]) -> Iterator[Answer]:
+    """Copy each image to out/LABEL/ for every label claimed of it, below the folders it came from, and pass it on.
+
+    labels: all that the model knows, so that each has a folder of its own.
+    """
+    names = folder_names(labels)
     for answer in answers:
-        folders: Sequence[str] = [folder_name(label) for label in answer.labels]
+        folders = [names[label] for label in answer.labels]
         if answer.error is not None:
             folders = [UNREADABLE_FOLDER]
         elif answer.unknown:
             folders = [UNKNOWN_FOLDER]
         for folder in folders or [NO_LABEL_FOLDER]:
-            target = out / folder / answer.file.replace("/", "__")
+            target = out / folder / answer.file
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(root / answer.file, target)
+            with suppress(OSError) if answer.error is not None else nullcontext():  # what cannot be read is not copied
+                shutil.copy2(root / answer.file, target)
         yield answer
 
 
-def folder_name(label: str) -> str:
-    """A label as a folder's name: no separators, no leading dot or underscore of ours, never empty."""
-    safe = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", label).strip().rstrip(".")
-    return safe.lstrip("._") or "label"
+def folder_names(labels: Sequence[str]) -> dict[str, str]:
+    """A folder's name for each label, no two the same on any file system: "a/b" and "a:b" become a_b and a_b-2."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for label in labels:
+        base = name = _folder_name(label)
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{base}-{number}"
+        taken.add(name.casefold())
+        names[label] = name
+    return names
+
+
+def _folder_name(label: str) -> str:
+    """No separators, no leading dot, no leading underscore (those are ours), at most 150 bytes, never empty."""
+    safe = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "_", label).lstrip("._ ")
+    return safe.encode()[:150].decode(errors="ignore").rstrip(". ") or "label"
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[str]]:
-    """A text file that replaces `path` at the end; an interrupt keeps the rows so far, an error leaves the old file."""
+def open_results(path: Path | None) -> Iterator[IO[str]]:
+    """A text file that becomes `path`, whole, when the block ends well, else leaves what is there; None: stdout.
+
+    File names that are no UTF-8 are written with backslashes.
+    """
+    if path is None:
+        stdout = sys.stdout
+        if isinstance(stdout, io.TextIOWrapper):
+            stdout.reconfigure(errors="backslashreplace")
+        yield stdout
+        stdout.flush()
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        try:
-            yield file
-        except KeyboardInterrupt:
-            file.flush()
-            temporary.replace(path)
-            raise
-    temporary.replace(path)
+    with atomic_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+        yield text
+        text.flush()
+        text.detach()

@@ -12,19 +12,15 @@ from tqdm import tqdm
 class TerminalReporter:
     """Draws one bar a stage, with rate and remaining time; silent bars where stderr is no terminal."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self) -> None:
         self._stage = ""
         self._bar: tqdm[Any] | None = None
 
     def say(self, text: str) -> None:
         self.close()
-        if not self.quiet:
-            click.echo(text, err=True)
+        click.echo(text, err=True)
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        if self.quiet:
-            return
         if self._bar is None or stage != self._stage:
             self.close()
             self._stage = stage

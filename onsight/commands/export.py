@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Turn a run into a signed .onsight bundle that has proven itself.")
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="NAME.onsight")
-@click.option("--model", "choice", type=click.Choice(["best", "last"]), default="best", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="NAME.onsight")
+@click.option(
+    "--model", "choice", type=click.Choice(["best", "last"]), default="best", show_default=True,
+    help="The one with the lowest validation cross-entropy, or the last.",
+)  # fmt: skip
 @click.option("--name", help="The model's name in URLs.  [default: the file's]")
 @click.option("--model-version", default="1", show_default=True, help="A server serves the highest of a name.")
-@click.option("--images", type=click.Path(path_type=Path), help="Where the run's images lie now, if they moved.")
-@click.option("--backbone", type=click.Path(path_type=Path), help="Where the backbone lies now, if it moved.")
+@click.option("--images", type=click.Path(path_type=Path), metavar="FOLDER", help="The run's images, if they moved.")
+@click.option("--backbone", type=click.Path(path_type=Path), metavar="FOLDER", help="Its backbone, if it moved.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(
     run_folder: Path,
@@ -31,10 +35,14 @@ def command(
     backbone: Path | None,
     as_json: bool,
 ) -> None:
-    """Export RUN as a bundle: ONNX, proven on real images to answer as the trained model, and signed.
+    """Export RUN as a bundle, one file: the model as ONNX, its facts, and answers to prove itself by where it runs.
 
-    The signing key is made on first use, and this machine trusts it from then on. For other machines: `onsight trust
-    show` there, `onsight trust add` here.
+    \b
+    onsight export runs/trash --out trash.onsight
+
+    Nothing is written unless the exported model answers real images as the trained one does. The bundle is signed with
+    this install's key, which is made on first use and trusted here from then on. For other machines: `onsight trust
+    show --out maker.pem` here, `onsight trust add maker.pem` there.
     """
     from bundle.home import OnsightHome
     from exporter.export import export_run
@@ -45,7 +53,7 @@ def command(
     if out.suffix != ".onsight":
         raise click.UsageError(f"--out: expected a name that ends in .onsight, found {out.name}")
     key = own_key(OnsightHome.from_environment())
-    with TerminalReporter(quiet=as_json) as reporter:
+    with TerminalReporter() as reporter:
         exported = export_run(
             Run(run_folder), out, key, choice=choice, name=name, version=model_version, images=images,
             backbone=backbone, step=reporter.progress,
@@ -53,16 +61,30 @@ def command(
     manifest = exported.manifest
     parity = manifest.variants[0].parity
     if as_json:
-        click.echo(json.dumps({"bundle": str(out), "name": manifest.name, "version": manifest.version,
-                               "model_id": manifest.model_id, "key_id": key.public_key.key_id,
-                               "parity_max_difference": parity.max_difference}))  # fmt: skip
+        click.echo(
+            json.dumps(
+                {
+                    "bundle": str(out),
+                    "bytes": out.stat().st_size,
+                    "name": manifest.name,
+                    "version": manifest.version,
+                    "model_id": manifest.model_id,
+                    "labels": list(manifest.labels),
+                    "key_id": key.public_key.key_id,
+                    "parity": parity.model_dump(),
+                },
+                ensure_ascii=False,
+            )
+        )
         return
     click.echo(
-        f"{out}: {manifest.name} {manifest.version}, {len(manifest.labels)} labels, {out.stat().st_size / 1e6:.1f} MB,"
-        f" signed by {key.public_key.key_id}"
+        f"{out}: {manifest.name} {manifest.version}, {len(manifest.labels)} labels, {out.stat().st_size / 1e6:.1f} MB"
     )
     click.echo(
-        f"parity on {parity.images} images at batches {', '.join(map(str, parity.batch_sizes))}: largest difference"
-        f" {parity.max_difference:.1e}, {parity.decisions_flipped} decisions flipped"
+        f"proven on {parity.images} real images at batches of {', '.join(map(str, parity.batch_sizes))}: largest"
+        f" difference of a probability {parity.max_difference:.1e}, {parity.decisions_flipped} decisions flipped"
     )
-    click.echo(f"Next: put it into a folder and `onsight serve FOLDER`, or `onsight predict {out} IMAGES`", err=True)
+    click.echo(f"signed by {key.public_key.key_id}")
+    click.echo(
+        f"Next:   onsight predict {quote(str(out))} IMAGES, or put it into a folder and onsight serve FOLDER", err=True
+    )

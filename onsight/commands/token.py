@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import click
@@ -33,14 +34,30 @@ def create_token(name: str, scopes: tuple[str, ...]) -> None:
 
 
 @command.command("list")
-def list_tokens() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def list_tokens(as_json: bool) -> None:
     """Print name, scopes, age and last characters of every token."""
     records = _store().list()
-    for record in records:
-        scopes = ", ".join(record.scopes)
-        click.echo(f"{record.name}  {scopes}  since {record.created_at:%Y-%m-%d}  ...{record.last_characters}")
+    if as_json:
+        click.echo(
+            json.dumps(
+                [
+                    {
+                        "name": record.name,
+                        "scopes": list(record.scopes),
+                        "created_at": f"{record.created_at:%Y-%m-%dT%H:%M:%SZ}",
+                        "last_characters": record.last_characters,
+                    }
+                    for record in records
+                ]
+            )
+        )
+    else:
+        for record in records:
+            scopes = ", ".join(record.scopes)
+            click.echo(f"{record.name}  {scopes}  since {record.created_at:%Y-%m-%d}  ...{record.last_characters}")
     if not records:
-        click.echo("No token yet. Make one with `onsight token create NAME`.")
+        click.echo("No token yet. Make one with `onsight token create NAME`.", err=True)
 
 
 @command.command("revoke")
@@ -48,4 +65,4 @@ def list_tokens() -> None:
 def revoke_token(name: str) -> None:
     """Forget the token called NAME; it stops working at once."""
     _store().revoke(name)
-    click.echo(f"{name}: revoked")
+    click.echo(f"{name}: revoked", err=True)

@@ -5,51 +5,79 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from shlex import quote
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from onsight.usage import SectionedCommand, option_in, usage_error
+
+if TYPE_CHECKING:
+    from trainer.run import Run
+    from trainer.statistics import Statistics
+    from trainer.train import Outcome
+
+
+# Options that have another name than the recipe's field.
+OPTION_NAMES = {
+    "labels_file": "--labels", "validation_fraction": "--validation", "test_fraction": "--test",
+    "input_height": "--size", "input_width": "--size",
+}  # fmt: skip
+
+run, data, network, training = (option_in(section) for section in ("Run", "Data", "Network", "Training"))
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-@click.command(short_help="Train a classifier from a folder of labelled images.")
+@click.command(cls=SectionedCommand, short_help="Train a classifier from a folder of labelled images.")
 @click.argument("images", type=click.Path(path_type=Path), required=False)
-@click.option("--out", "run_folder", type=click.Path(path_type=Path), required=True, help="The run's folder.")
-@click.option(
-    "--labels", "labels_file", type=click.Path(path_type=Path),
+@run("--out", "run_folder", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="The run's folder.")
+@run("--resume", is_flag=True, help="Go on with the unfinished run in --out.")
+@run("--overwrite", is_flag=True, help="Start over where --out holds a run.")
+@run("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@data(
+    "--labels", "labels_file", type=click.Path(path_type=Path), metavar="FILE",
     help="CSV (file name, then labels) or JSON; without it the class folders are the labels.",
 )  # fmt: skip
-@click.option("--multi-label", "task", flag_value="multi_label", help="Any number of labels an image.")
-@click.option("--single-label", "task", flag_value="single_label", help="Exactly one label an image.")
-@click.option("--default-label", help="Single-label: the label of images that have none.")
-@click.option("--minutes", type=float, help="Time budget of the training loop.  [default: 10]")
-@click.option(
-    "--backbone", type=click.Path(path_type=Path, file_okay=False),
-    help="Local transformers folder (config.json and *.safetensors) to start from.",
+@data("--single-label", "task", flag_value="single_label", help="Exactly one label an image.")
+@data(
+    "--multi-label", "task", flag_value="multi_label",
+    help="Any number of labels an image.  [default: what the labels look like]",
 )  # fmt: skip
-@click.option("--fine-tune", is_flag=True, default=None, help="Train the backbone too, after the head.")
-@click.option("--random-weights", is_flag=True, default=None, help="Use the backbone's architecture, not its weights.")
-@click.option("--size", type=int, help="Edge of the input, pixels.  [default: the backbone's]")
-@click.option("--learning-rate", type=float, help="Peak of the schedule.")
-@click.option("--hidden-units", type=int, help="Of the head; 0 is a linear head.  [default: 512]")
-@click.option("--epochs", type=int, help="Upper limit of epochs a stage.")
-@click.option("--patience", type=int, help="Stop after so many epochs without improvement.")
-@click.option("--batch-size", type=int)
-@click.option("--class-weighting", is_flag=True, default=None, help="Weight rare labels up.")
-@click.option("--augmentation", type=click.Choice(["none", "light", "flip"]), help="Of images in training.")
-@click.option("--validation", "validation_fraction", type=float, help="Share of images, 0 to 1.  [default: 0.2]")
-@click.option("--validation-list", type=click.Path(path_type=Path), help="File that names the validation images.")
-@click.option("--test", "test_fraction", type=float, help="Share of images, 0 to 1.  [default: 0]")
-@click.option("--test-list", type=click.Path(path_type=Path), help="File that names the test images.")
-@click.option("--thresholds-from", type=click.Choice(["validation", "train"]), help="Where thresholds are chosen.")
-@click.option("--seed", type=int)
-@click.option("--threads", type=int, help="CPU threads.  [default: one a core]")
-@click.option("--resume", is_flag=True, help="Go on with an unfinished run in --out.")
-@click.option("--overwrite", is_flag=True, help="Start over where --out holds a run.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@data("--default-label", metavar="LABEL", help="Single-label: the label of images that have none.")
+@data("--validation", "validation_fraction", type=float, metavar="SHARE", help="Of the images.  [default: 0.2]")
+@data("--validation-list", type=click.Path(path_type=Path), metavar="FILE", help="Names the validation images.")
+@data("--test", "test_fraction", type=float, metavar="SHARE", help="Of the images.  [default: 0]")
+@data("--test-list", type=click.Path(path_type=Path), metavar="FILE", help="Names the test images.")
+@network(
+    "--backbone", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+    help="Local transformers folder (config.json and *.safetensors) to transfer from.  [default: a small network is"
+    " trained from random weights]",
+)  # fmt: skip
+@network("--fine-tune", is_flag=True, default=None, help="Train the backbone too, after the head.")
+@network("--random-weights", is_flag=True, default=None, help="Use the backbone's architecture, not its weights.")
+@network("--size", type=int, metavar="PIXELS", help="Edge of the input.  [default: the backbone's]")
+@network("--hidden-units", type=int, metavar="N", help="Of the head; 0 is a linear head.  [default: 512]")
+@training("--minutes", type=float, help="Time budget; it ends earlier once nothing improves.  [default: 10]")
+@training("--epochs", type=int, metavar="N", help="At most so many a stage.")
+@training("--patience", type=int, metavar="N", help="Stop after so many epochs without improvement.")
+@training("--batch-size", type=int, metavar="N", help="[default: by the number of images]")
+@training("--learning-rate", type=float, help="Peak of the schedule.  [default: by the stage]")
+@training("--class-weighting", is_flag=True, default=None, help="Weight rare labels up.")
+@training(
+    "--augmentation", type=click.Choice(["none", "light", "flip"]),
+    help="Random changes of training images, where the backbone is trained: light shifts, zooms, turns and brightens;"
+    " flip mirrors too.  [default: light]",
+)  # fmt: skip
+@training(
+    "--thresholds-from", type=click.Choice(["validation", "train"]),
+    help="Multi-label: where thresholds are chosen.  [default: validation]",
+)  # fmt: skip
+@training("--seed", type=int, metavar="N", help="The same seed gives the same model.  [default: 0]")
+@training("--threads", type=int, metavar="N", help="Of the CPU.  [default: one a core]")
 def command(
     images: Path | None,
     run_folder: Path,
@@ -59,11 +87,16 @@ def command(
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Train on IMAGES, a folder of class folders, or a folder of images with --labels.
+    """Train on IMAGES: a folder with a folder for each label, or any folder of images with --labels.
 
-    Statistics and report.html are written beside the model. Ctrl-C ends training early and keeps the best model so
-    far; a run that was cut off goes on with --resume. A second training on the same images starts at once: their
-    features are kept in the cache of ONSIGHT_HOME.
+    \b
+    onsight train photos/ --out runs/trash --minutes 5
+    onsight train scans/ --labels scans.csv --out runs/scans --backbone models/mobilenet
+
+    The run's folder gets the best and the last model, the statistics and report.html, a page about them.
+
+    Ctrl-C ends training early and keeps the best model so far. A run that was cut off goes on with --resume. A second
+    training on the same images with the same backbone starts at once: features are kept in the cache of ONSIGHT_HOME.
     """
     from pydantic import ValidationError
 
@@ -77,48 +110,74 @@ def command(
     from trainer.train import train
 
     if resume:
-        given = [name for name, value in choices.items() if value is not None]
-        if given or images:
+        if images or size or overwrite or any(value is not None for value in choices.values()):
             raise click.UsageError("--resume goes on with the run's own recipe: give it --out alone.")
         recipe = Run(run_folder).recipe()
     else:
         if images is None:
-            raise click.UsageError("Missing argument IMAGES: the folder of images to train on.")
+            raise click.UsageError("IMAGES: expected a folder of images to train on, found none.")
         fields = {name: _text(value) for name, value in choices.items() if value is not None}
         if size is not None:
             fields |= {"input_height": size, "input_width": size}
         try:
             recipe = Recipe.model_validate({"images": str(images), **fields})
         except ValidationError as error:
-            first = error.errors()[0]
-            raise click.UsageError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
+            raise usage_error(error, OPTION_NAMES) from error
+        _check_place(Run(run_folder))
     signal.signal(signal.SIGTERM, _interrupt)
-    with TerminalReporter(quiet=as_json) as reporter:
-        cache_dir = OnsightHome.from_environment().cache_dir
-        outcome = train(recipe, run_folder, cache_dir, reporter, resume=resume, overwrite=overwrite)
+    cache_dir = OnsightHome.from_environment().cache_dir
+    try:
+        with TerminalReporter() as reporter:
+            outcome = train(recipe, run_folder, cache_dir, reporter, resume=resume, overwrite=overwrite)
+    except KeyboardInterrupt:
+        kept = Run(run_folder).exists
+        click.echo(f"\nStopped. {'What was computed is kept.' if kept else 'Nothing was written.'}", err=True)
+        if kept:
+            click.echo(f"Go on:  onsight train --resume --out {quote(str(run_folder))}", err=True)
+        raise SystemExit(1) from None
     statistics = models_from_json(outcome.run.statistics_path.read_text())["best"]
     if as_json:
-        metrics = {
-            split: {name: estimate.value for name, estimate in result.metrics.items()}
-            for split, result in statistics.splits.items()
-        }
-        click.echo(
-            json.dumps(
-                {
-                    "run": str(run_folder),
-                    "interrupted": outcome.interrupted,
-                    "seconds": round(outcome.seconds, 1),
-                    "best_epoch": outcome.best_epoch,
-                    "metrics": metrics,
-                    "report": str(outcome.run.report_path),
-                }
-            )
-        )
+        click.echo(json.dumps(_as_dict(outcome, statistics), ensure_ascii=False))
         return
     click.echo(summarise(statistics))
-    click.echo(f"\n{'Interrupted' if outcome.interrupted else 'Done'} after {duration(outcome.seconds)}.", err=True)
+    ending = "Ended early, with the best model so far," if outcome.interrupted else "Done"
+    click.echo(f"\n{ending} after {duration(outcome.seconds)}.", err=True)
     click.echo(f"Report: {outcome.run.report_path}", err=True)
-    click.echo(f"Next:   onsight export {run_folder} --out {run_folder.name}.onsight", err=True)
+    bundle = f"{run_folder.resolve().name}.onsight"
+    click.echo(f"Next:   onsight export {quote(str(run_folder))} --out {quote(bundle)}", err=True)
+    if outcome.interrupted:
+        click.echo(f"Or:     onsight train --resume --out {quote(str(run_folder))}", err=True)
+
+
+def _as_dict(outcome: Outcome, statistics: Statistics) -> dict[str, Any]:
+    snapshot = outcome.run.snapshot()
+    return {
+        "run": str(outcome.run.folder),
+        "report": str(outcome.run.report_path),
+        "interrupted": outcome.interrupted,
+        "seconds": round(outcome.seconds, 1),
+        "best_epoch": outcome.best_epoch,
+        "task": statistics.task.value,
+        "labels": list(statistics.labels),
+        "images": {name: split.images for name, split in statistics.splits.items()},
+        "skipped": len(snapshot.skipped),
+        "warnings": [{"code": warning.code, "message": warning.message} for warning in snapshot.warnings],
+        "metrics": {
+            name: {metric: estimate.value for metric, estimate in split.metrics.items()}
+            for name, split in statistics.splits.items()
+        },
+    }
+
+
+def _check_place(run: Run) -> None:
+    """Refuse to scatter a run's files among others: a slip such as `--out .` would."""
+    folder = run.folder
+    if folder.is_dir() and not run.exists and any(folder.iterdir()):
+        raise click.ClickException(
+            f"{folder}: expected a new or empty folder for the run, found other files. Choose another --out."
+        )
+    if folder.exists() and not folder.is_dir():
+        raise click.ClickException(f"{folder}: expected a folder for the run, found a file. Choose another --out.")
 
 
 def _text(value: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -21,13 +23,23 @@ def command() -> None:
 
 
 @command.command("list")
-def list_keys() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def list_keys(as_json: bool) -> None:
     """Print key id and name of every trusted key."""
-    keys = _store().list()
-    for trusted in keys:
-        click.echo(f"{trusted.key_id}  {trusted.name}")
+    store = _store()
+    keys = store.list()
+    if as_json:
+        click.echo(json.dumps([{"key_id": key.key_id, "name": key.name} for key in keys], ensure_ascii=False))
+    else:
+        for key in keys:
+            click.echo(f"{key.key_id}  {key.name}")
+    for problem in store.problems():
+        click.echo(f"warning: {problem}", err=True)
     if not keys:
-        click.echo("No key is trusted yet. `onsight export` makes this install's own; `onsight trust add` adds others.")
+        click.echo(
+            "No key is trusted yet. `onsight export` makes this install's own; `onsight trust add` adds others.",
+            err=True,
+        )
 
 
 @command.command("add")
@@ -37,7 +49,7 @@ def add_key(public_key: Path, name: str | None) -> None:
     """Trust PUBLIC_KEY, a PEM file that the bundle's maker wrote with `onsight trust show --out`."""
     key = PublicKey.load(public_key)
     _store().add(key, name or public_key.stem)
-    click.echo(f"{key.key_id}  {name or public_key.stem}: trusted")
+    click.echo(f"{key.key_id}  {name or public_key.stem}: trusted", err=True)
 
 
 @command.command("remove")
@@ -45,16 +57,19 @@ def add_key(public_key: Path, name: str | None) -> None:
 def remove_key(key_id: str) -> None:
     """Trust KEY_ID no longer. Bundles that are loaded already stay until the server restarts."""
     _store().remove(key_id)
-    click.echo(f"{key_id}: removed")
+    click.echo(f"{key_id}: trusted no longer", err=True)
 
 
 @command.command("show")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the public key to this PEM file.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the public key as PEM."
+)
 def show_key(out: Path | None) -> None:
-    """Print this install's own key id; with --out, write its public key for other machines to trust."""
+    """Print the id of this install's own key; with --out, write its public half for other machines to trust."""
     from onsight.signing import own_key
 
     public = own_key(OnsightHome.from_environment()).public_key
+    click.echo(public.key_id)
     if out is not None:
         public.save(out)
-    click.echo(public.key_id if out is None else f"{public.key_id}  written to {out}")
+        click.echo(f"Written: {out}; on the other machine: onsight trust add {quote(out.name)} --name WHOSE", err=True)

@@ -1,0 +1,59 @@
+"""Counts answers as they pass, and lets them end early with what there is: by Ctrl-C, or when a server goes away."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from bundle.errors import OnsightError
+from onsight.labelling import Answer
+
+LABELS_NAMED = 12
+
+
+class Tally:
+    """images: answers so far, of `expected`.  failed: those with an error.  error: what ended them early."""
+
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
+        self.images = 0
+        self.failed = 0
+        self.counts: Counter[str] = Counter()
+        self.interrupted = False
+        self.error: OnsightError | None = None
+
+    def watch(self, answers: Iterable[Answer]) -> Iterator[Answer]:
+        """Pass the answers on; one that cannot be had ends them, and raises only where it is the first."""
+        try:
+            for answer in answers:
+                self._count(answer)
+                yield answer
+        except KeyboardInterrupt:
+            if not self.images:
+                raise
+            self.interrupted = True
+        except OnsightError as error:
+            if not self.images:
+                raise
+            self.error = error
+
+    def _count(self, answer: Answer) -> None:
+        self.images += 1
+        if answer.error is not None:
+            self.failed += 1
+        elif answer.labels:
+            self.counts.update(answer.labels)
+        else:
+            self.counts["(unknown)" if answer.unknown else "(no label)"] += 1
+
+    def summary(self) -> str:
+        """One line a fact: how many of each label, how many could not be read, how many were not reached."""
+        found = ", ".join(f"{label} {count:,}" for label, count in self.counts.most_common(LABELS_NAMED))
+        more = len(self.counts) - LABELS_NAMED
+        named = f": {found}{f' and {more:,} more labels' if more > 0 else ''}" if found else ""
+        lines = [f"{self.images - self.failed:,} of {self.expected:,} images labelled{named}"]
+        if self.failed:
+            lines.append(f"{self.failed:,} could not be read; the error of each stands with it")
+        if self.images < self.expected:
+            lines.append(f"Stopped: {self.expected - self.images:,} images were not looked at")
+        return "\n".join(lines)
