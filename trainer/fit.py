@@ -267,8 +267,12 @@ def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     entries: dict[int, dict[str, Tensor]] = {}
     for key, value in flat.items():
         index, name = key.split(".", 1)
+        parameter = parameters[int(index)].detach()
+        if value.shape == parameter.shape:  # the fused step walks through memory: moments need their weights' layout
+            value = torch.empty_like(parameter).copy_(value)
         entries.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
