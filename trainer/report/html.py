@@ -8,6 +8,7 @@ requests and any script but the page's own.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -97,6 +98,7 @@ def duration_text(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=DictLoader({name: _resource(name) for name in _PARTS}),
