@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from bundle.manifest import Manifest, MetricEstimate, Task
+
+SPLIT_ORDER = ("test", "validation", "train")
+METRIC_ORDER = (
+    "accuracy", "mean_average_precision", "exact_match", "hamming_loss", "f1_macro", "f1_micro", "f1_weighted",
+    "cross_entropy", "mcc", "mcc_macro", "expected_calibration_error",
+)  # fmt: skip
 
 
 def render_card(manifest: Manifest) -> str:
     """Markdown; every figure with its 95 % interval where there is one."""
-    kind = "one label an image" if manifest.task is Task.SINGLE_LABEL else "any number of labels an image"
-    counts = ", ".join(f"{count:,} {split}" for split, count in manifest.dataset.images.items())
+    images = sorted(manifest.dataset.images.items(), key=lambda item: _place_in(SPLIT_ORDER[::-1])(item[0]))
+    counts = ", ".join(f"{count:,} {split}" for split, count in images)
     spec = manifest.preprocessing
+    several = manifest.task is Task.MULTI_LABEL
+    kind = "any number of labels an image" if several else "one label an image"
+    trained = "its weights trained too" if manifest.backbone.fine_tuned else "frozen"
+    tested = (
+        "Test figures are of images that neither training nor the choice of the model has seen; validation figures"
+        " flatter, since the model was chosen on them."
+        if "test" in manifest.metrics
+        else "There were no test images: validation figures flatter, since the model was chosen on them."
+    )
     lines = [
         f"# {manifest.name} {manifest.version}",
         "",
@@ -19,25 +36,25 @@ def render_card(manifest: Manifest) -> str:
         "",
         *_metrics_table(manifest.metrics),
         "",
-        "Intervals are 95 % bootstrap intervals. Test figures are of images that neither training nor the choice of the"
-        " model has seen; validation figures flatter, since the model was chosen on them.",
+        f"Intervals are 95 % bootstrap intervals. {tested}",
         "",
         "## What it was trained on",
         "",
         f"{counts} images; snapshot `{manifest.dataset.snapshot_sha256[:16]}`. Backbone: {manifest.backbone.name}"
-        f" (`{manifest.backbone.sha256[:16]}`), {'fine-tuned' if manifest.backbone.fine_tuned else 'frozen'}.",
+        f" (`{manifest.backbone.sha256[:16]}`), {trained}.",
         "",
-        "| label | training images | threshold |",
-        "|---|---:|---:|",
+        "| label | training images |" + (" threshold |" if several else ""),
+        "|---|---:|" + ("---:|" if several else ""),
         *(
-            f"| {_cell(label)} | {manifest.dataset.label_counts.get(label, 0):,} | {threshold:.3f} |"
+            f"| {_cell(label)} | {manifest.dataset.label_counts.get(label, 0):,} |"
+            + (f" {threshold:.3f} |" if several else "")
             for label, threshold in zip(manifest.labels, manifest.thresholds, strict=True)
         ),
         "",
         "## What it takes and gives",
         "",
-        f"Image bytes, resized to {spec.width}x{spec.height} ({spec.resize}); probabilities after a temperature of"
-        f" {manifest.calibration.temperature:.3f}.",
+        f"Image bytes, resized to {spec.width}x{spec.height} pixels ({spec.resize.replace('_', ' ')}); probabilities"
+        f" after a temperature of {manifest.calibration.temperature:.3f}.",
         "",
         "## Proof",
         "",
@@ -55,21 +72,28 @@ def render_card(manifest: Manifest) -> str:
         "",
         "## Limits",
         "",
-        "It knows only the labels above and answers with one of them whatever it is shown, but for images that it calls"
-        " unknown. `golden.npz` holds a few of the images it was trained or tested on, to prove itself where it runs.",
+        "It knows only the labels above, and claims "
+        + ("none to all" if several else "one")
+        + " of them of any image that it does not call unknown. `golden.npz` holds a few of the images that it was"
+        " trained or tested on, to prove itself where it runs.",
         "",
     ]
     return "\n".join(lines)
 
 
 def _metrics_table(metrics: dict[str, dict[str, MetricEstimate]]) -> list[str]:
-    splits = list(metrics)
-    names = list(dict.fromkeys(name for split in splits for name in metrics[split]))
+    splits = sorted(metrics, key=_place_in(SPLIT_ORDER))
+    names = sorted({name for split in splits for name in metrics[split]}, key=_place_in(METRIC_ORDER))
     lines = ["| | " + " | ".join(splits) + " |", "|---|" + "---:|" * len(splits)]
     for name in names:
         cells = [_estimate(metrics[split].get(name)) for split in splits]
         lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _place_in(order: Sequence[str]) -> Callable[[str], tuple[int, str]]:
+    """Sort key: known names in their order, then the others by alphabet; a manifest's own order means nothing."""
+    return lambda name: (order.index(name) if name in order else len(order), name)
 
 
 def _estimate(estimate: MetricEstimate | None) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +50,7 @@ def gather_evidence(snapshot: Snapshot, root: Path, spec: PreprocessSpec, count:
         except OSError:
             continue
         if hashlib.sha256(data).hexdigest() == snapshot.sha256[row]:
-            rows.append(int(row))
+            rows.append(row)
             contents.append(data)
     if not rows:
         raise ExportError(
@@ -70,16 +72,18 @@ def golden_bytes(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _preferred(snapshot: Snapshot) -> NDArray[np.int64]:
-    """Rows: test, then validation, then training; within a split one of each label in turn."""
-    order: list[int] = []
+def _preferred(snapshot: Snapshot) -> Iterator[int]:
+    """Rows: test, then validation, then training; within a split an image of each label in turn, and one of none."""
     for code in (2, 1, 0):
         rows = np.flatnonzero(snapshot.splits == code)
-        seen: dict[int, int] = {}
-        rank = []
-        for row in rows:
-            label = int(snapshot.label_matrix[row].argmax())
-            seen[label] = seen.get(label, -1) + 1
-            rank.append((seen[label], label))
-        order.extend(int(rows[i]) for i in sorted(range(len(rows)), key=rank.__getitem__))
-    return np.asarray(order, np.int64)
+        matrix = snapshot.label_matrix[rows]  # (n,C)
+        waiting = [deque(rows[column].tolist()) for column in (*matrix.T, ~matrix.any(axis=1))]
+        taken: set[int] = set()
+        while waiting:
+            for queue in waiting:
+                while queue and queue[0] in taken:
+                    queue.popleft()
+                if queue:
+                    taken.add(queue[0])
+                    yield queue.popleft()
+            waiting = [queue for queue in waiting if queue]

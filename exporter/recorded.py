@@ -6,6 +6,7 @@ figure that was changed after training, or files of two runs in one folder, neve
 
 from __future__ import annotations
 
+import io
 import zipfile
 
 import numpy as np
@@ -27,7 +28,7 @@ def read_recorded(run: Run, choice: ModelChoice, snapshot: Snapshot) -> NDArray[
     """Logits (N,C) of the snapshot's images, as the trainer computed them. Raises RunError or ExportError."""
     path = run.require(run.predictions_path)
     try:
-        with np.load(path, allow_pickle=False) as predictions:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as predictions:
             paths = tuple(predictions["paths"].tolist())
             logits: NDArray[np.float32] = predictions[f"{choice}_logits"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

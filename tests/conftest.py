@@ -1,0 +1,74 @@
+"""Fixtures of more than one room: tiny runs and their bundles, made once, and the command line as real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from onsight_process import Finished, OnsightProcesses
+from tiny_runs import EXPORTED_AT, TinyRun, train_tiny
+
+from bundle.home import OnsightHome
+from bundle.keys import SigningKey
+from bundle.manifest import Task
+from bundle.trust import TrustStore
+from exporter.export import export_run
+
+Onsight = Callable[..., Finished]
+
+
+@pytest.fixture(scope="session")
+def single_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """A run of shapes in the class folders "blue", "grün" and "red, dark". Read it; copy it to change it."""
+    return train_tiny(tmp_path_factory.mktemp("single"), Task.SINGLE_LABEL)
+
+
+@pytest.fixture(scope="session")
+def multi_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """A multi-label run whose labels hold commas, slashes and letters of three alphabets."""
+    return train_tiny(tmp_path_factory.mktemp("multi"), Task.MULTI_LABEL)
+
+
+@pytest.fixture(scope="session")
+def maker_key() -> SigningKey:
+    return SigningKey.generate()
+
+
+@pytest.fixture(scope="session")
+def single_bundle(single_run: TinyRun, maker_key: SigningKey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The single-label run, exported and signed by `maker_key`."""
+    out = tmp_path_factory.mktemp("bundles") / "shapes.onsight"
+    return export_run(single_run.run, out, maker_key, now=EXPORTED_AT).path
+
+
+@pytest.fixture(scope="session")
+def multi_bundle(multi_run: TinyRun, maker_key: SigningKey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The multi-label run, exported and signed by `maker_key`."""
+    out = tmp_path_factory.mktemp("bundles") / "multi.onsight"
+    return export_run(multi_run.run, out, maker_key, now=EXPORTED_AT).path
+
+
+@pytest.fixture
+def home(tmp_path: Path, maker_key: SigningKey) -> OnsightHome:
+    """An install of the test's own, which trusts `maker_key`."""
+    home = OnsightHome(tmp_path / "home")
+    TrustStore(home.trust_dir).add(maker_key.public_key, "maker")
+    return home
+
+
+@pytest.fixture(scope="session")
+def onsight_processes() -> Iterator[OnsightProcesses]:
+    processes = OnsightProcesses()
+    yield processes
+    processes.close()
+
+
+@pytest.fixture
+def onsight(onsight_processes: OnsightProcesses, home: OnsightHome, tmp_path: Path) -> Onsight:
+    """Run `onsight` in the test's own folder: onsight("train", images, "--out", "run") -> Finished."""
+
+    def run(*arguments: object, home: OnsightHome = home, **environment: str) -> Finished:
+        return onsight_processes.run([str(a) for a in arguments], tmp_path, home.path, environment)
+
+    return run
