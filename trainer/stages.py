@@ -39,7 +39,7 @@ class StageDefaults:
 
 
 DEFAULTS = {
-    HEAD: StageDefaults(40, 12, 1e-3, 128, 1e-2, 4096, 4000),
+    HEAD: StageDefaults(40, 12, 1e-3, 128, 1e-2, 4096, 1000),
     NETWORK: StageDefaults(60, 12, 2e-3, 64, 5e-2, 128, 512),
     FINE_TUNE: StageDefaults(12, 4, 3e-4, 32, 1e-2, 64, 256),
 }
