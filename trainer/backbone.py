@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from trainer.errors import BackboneError
@@ -217,7 +218,7 @@ def load_encoder(spec: BackboneSpec, *, seed: int = 0, random_weights: bool = Fa
             model = AutoModel.from_config(model.config, trust_remote_code=False)  # type: ignore[no-untyped-call]
         encoder = ImageEncoder(spec, TransformersBackbone(model.float(), has_pooler=has_pooler)).eval()
         encoder.feature_count()
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BackboneError(
             f"{spec.folder}: expected an image model that transformers builds from these files and that takes"
