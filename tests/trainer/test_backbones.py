@@ -151,6 +151,7 @@ def test_two_processes_export_the_same_bytes_and_nothing_of_the_machine(backbone
         assert trace.encode() not in graphs[0], trace
 
 
+@pytest.mark.slow
 def test_a_graph_whose_batch_is_baked_in_is_refused() -> None:
     class Fixed(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bundle.preprocess import preprocess
 from trainer.errors import BackboneError, RunError
 from trainer.progress import SilentReporter
 from trainer.run import Run
+from trainer.stages import DEFAULTS
 
 TrainShapes = Callable[..., Any]
 FILES = ("best.safetensors", "last.safetensors")
@@ -70,7 +72,7 @@ def assert_usable(run: Run) -> None:
     "choices",
     [
         pytest.param({}, id="head"),
-        pytest.param({"backbone": None, "epochs": 2}, id="scratch"),
+        pytest.param({"backbone": None, "epochs": 1}, id="scratch"),
         pytest.param({"fine_tune": True}, id="fine-tuned", marks=pytest.mark.slow),
         pytest.param({"random_weights": True}, id="random-weights", marks=pytest.mark.slow),
     ],
@@ -199,9 +201,13 @@ def test_fine_tuning_keeps_the_weights_of_the_encoder_and_counts_its_epochs_on(t
     assert_usable(outcome.run)
 
 
-def test_where_fine_tuning_makes_it_worse_the_head_before_it_is_the_best_model(train_shapes: TrainShapes) -> None:
-    head = train_shapes("head", learning_rate=0.5).run  # so fast that training the encoder spoils it
-    tuned = train_shapes("tuned", learning_rate=0.5, fine_tune=True, patience=2)
+def test_where_fine_tuning_makes_it_worse_the_head_before_it_is_the_best_model(
+    train_shapes: TrainShapes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destructive = replace(DEFAULTS["fine_tune"], learning_rate=30.0)
+    monkeypatch.setitem(DEFAULTS, "fine_tune", destructive)
+    head = train_shapes("head").run
+    tuned = train_shapes("tuned", fine_tune=True)
     best = tuned.run.load_tensors(tuned.run.weights_path("best"))
     assert tuned.best_epoch == head.best_epoch()
     for name, value in head.load_tensors(head.weights_path("best")).items():
