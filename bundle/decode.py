@@ -15,6 +15,7 @@ own minimum and maximum to 0..255, except integers within 0..65535, which count 
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Callable
 from typing import Final
@@ -52,6 +53,7 @@ _UPRIGHT: Final[dict[int, Image.Transpose]] = {
     7: _T.TRANSVERSE, 8: _T.ROTATE_90,
 }  # fmt: skip
 _DCT_SCALES: Final = (8, 4, 2)  # the others that libjpeg-turbo knows (7/8, 3/8, ...) are slower than decoding in full
+_WIDE_CHUNK: Final = 2**18  # pixels of 32 bits scaled at once: as float64, 40 megapixels would take over a gigabyte
 # How libjpeg-turbo's warnings about the picture's own data begin; after one of these, some pixels would be guesses.
 _DAMAGE_WARNINGS: Final = ("Corrupt JPEG data", "Premature end", "Inconsistent progression")
 _HARMLESS_DAMAGE: Final = "extraneous bytes before"  # padding between scans
@@ -162,16 +164,35 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
 def _wide_to_bytes(values: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[np.uint8]:
     """32-bit integers or floats (H, W) to 0..255; see the module's docstring. Not-a-number counts as the minimum."""
-    with np.errstate(invalid="ignore"):  # a signalling not-a-number
-        numbers = values.astype(np.float64)
+    step = max(1, _WIDE_CHUNK // values.shape[1])
+    chunks = [slice(at, at + step) for at in range(0, len(values), step)]
+    ranges = [_finite_range(values[rows]) for rows in chunks]
+    low, high = min((low for low, _ in ranges), default=math.inf), max((high for _, high in ranges), default=-math.inf)
+    if low > high:  # nothing finite at all
+        low = high = 0.0
+    sixteen_bits = values.dtype.kind == "i" and low >= 0 and high <= 65535
+    floor, ceiling = (0.0, 1.0) if values.dtype.kind == "f" and low >= 0 and high <= 1 else (low, high)
+    result = np.empty(values.shape, np.uint8)
+    for rows in chunks:
+        if sixteen_bits:
+            result[rows] = values[rows] >> 8
+            continue
+        numbers = _as_float64(values[rows])
+        numbers[~np.isfinite(numbers)] = low
+        result[rows] = np.rint((numbers - floor) * (255 / ((ceiling - floor) or 1)))
+    return result
+
+
+def _finite_range(values: NDArray[np.int32] | NDArray[np.float32]) -> tuple[float, float]:
+    """The least and the greatest finite value; (inf, -inf) where there is none."""
+    numbers = _as_float64(values)
     finite = np.isfinite(numbers)
-    low, high = (float(numbers[finite].min()), float(numbers[finite].max())) if finite.any() else (0.0, 0.0)
-    numbers = np.where(finite, numbers, low)
-    if values.dtype.kind == "i" and low >= 0 and high <= 65535:
-        return (numbers.astype(np.int64) >> 8).astype(np.uint8)
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    return np.rint((numbers - low) * (255 / ((high - low) or 1))).astype(np.uint8)
+    return float(numbers.min(where=finite, initial=math.inf)), float(numbers.max(where=finite, initial=-math.inf))
+
+
+def _as_float64(values: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):  # a signalling not-a-number
+        return values.astype(np.float64)
 
 
 def _guarded(kind: ImageFormat, decode: Callable[[], Image.Image]) -> Image.Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import threading
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -206,6 +207,24 @@ def test_floats_between_zero_and_one_are_scaled_and_others_span_their_own_range(
 def test_wide_integers_count_as_sixteen_bits_where_they_fit():
     np.testing.assert_array_equal(float_tiff(np.array([[0, 256], [65535, 511]], np.int32)), [[0, 1], [255, 1]])
     np.testing.assert_array_equal(float_tiff(np.array([[-100, 0], [300, 300]], np.int32)), [[0, 64], [255, 255]])
+
+
+def test_wide_pixels_are_scaled_piece_by_piece_with_the_range_of_the_whole_picture():
+    values = np.random.default_rng(1).normal(0, 1e5, (700, 600)).astype(np.float32)  # more than one piece
+    values[5, 5], values[690, 590], values[350, 300] = -1e6, 1e6, np.nan
+    wanted = np.rint((np.nan_to_num(values.astype(np.float64), nan=-1e6) + 1e6) * (255 / 2e6))
+    np.testing.assert_array_equal(float_tiff(values), wanted)
+
+
+def test_a_large_picture_of_floats_takes_little_more_memory_than_its_pixels():
+    data = encode(Image.fromarray(np.zeros((3000, 4000), np.float32)), "TIFF", compression="tiff_adobe_deflate")
+    tracemalloc.start()  # counts numpy's arrays, not Pillow's pictures
+    try:
+        decode_image(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 150e6  # 12 megapixels: 48 MB of floats, 36 MB of colours; as float64 it was 350 MB
 
 
 def over_white(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
