@@ -79,7 +79,8 @@ class TrustStore:
             if key.key_id == key_id:
                 return key
         known = ", ".join(f"{key.key_id} ({key.name})" for key in keys[:5]) or "no key at all"
-        told = "".join(f" Unreadable: {problem}" for problem in problems[:3])
+        # without the folder: this text also goes to a server's clients, whom the operator's paths do not concern
+        told = "".join(f" Unreadable: {problem.replace(f'{self.folder}/', '')}" for problem in problems[:3])
         raise UntrustedKey(
             f"signed with key {key_id}, expected a key in the trust store, which holds {known}."
             f" If you know whose key it is, add their public key file: onsight trust add FILE.{told}"

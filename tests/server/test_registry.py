@@ -90,10 +90,12 @@ def test_bad_bundles_are_named_with_their_reason_and_the_good_one_serves(install
     (install.models / "text.onsight").write_text("hello")
     install.add_bundle("stranger.onsight", key=SigningKey.generate())
     install.add_bundle("we ird/x.onsight", name="other")
+    (install.home.trust_dir / "notes.pem").write_text("not a key")
     registry = open_registry(install)
     assert [model.facts.file_name for model in registry.models] == ["good.onsight"]
     assert codes(registry)["stranger.onsight"] == "UNTRUSTED_KEY"
     assert set(codes(registry)) == {"flipped.onsight", "cut.onsight", "text.onsight", "stranger.onsight", "x.onsight"}
+    assert any("notes.pem" in failure.reason for failure in registry.failures)
     assert all(str(install.models.parent) not in failure.reason for failure in registry.failures)
 
 
