@@ -126,6 +126,11 @@ class ServerSettings(BaseSettings):
     def _expand_home(cls, path: Path) -> Path:
         return path.expanduser()
 
+    @field_validator("host")
+    @classmethod
+    def _strip_brackets(cls, host: str) -> str:
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
     @field_validator("providers", mode="before")
     @classmethod
     def _split_providers(cls, value: Any) -> Any:
@@ -147,7 +152,7 @@ class ServerSettings(BaseSettings):
         if self.host == "localhost":
             return True
         try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+            return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False  # a name that may lead anywhere
 
@@ -155,6 +160,4 @@ class ServerSettings(BaseSettings):
     def url(self) -> str:
         """Where a person on this machine reaches the server."""
         host = "localhost" if self.host in ("0.0.0.0", "::", "127.0.0.1") else self.host  # noqa: S104 - only compared
-        return (
-            f"http://[{host}]:{self.port}" if ":" in host and not host.startswith("[") else f"http://{host}:{self.port}"
-        )
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"

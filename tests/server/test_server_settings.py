@@ -11,6 +11,7 @@ from bundle.cores import usable_cores
 from onsight.configuration import render_configuration
 from server.auth import check_safe_to_listen
 from server.errors import ConfigurationError
+from server.gunicorn_app import gunicorn_options
 from server.settings import ServerSettings
 from server.tokens import TokenStore
 
@@ -56,6 +57,14 @@ def test_only_loopback_may_listen_without_a_token(host: str, loopback: bool, tmp
     else:
         with pytest.raises(ConfigurationError, match="onsight token create"):
             check_safe_to_listen(settings, tokens)
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_address_of_ipv6_is_taken_with_and_without_brackets(host: str) -> None:
+    settings = ServerSettings(host=host, port=8123)
+    assert gunicorn_options(settings, print)["bind"] == "[::1]:8123"
+    assert settings.url == "http://[::1]:8123"
+    assert settings.listens_on_loopback_only
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("100000 100000", 1), ("50000 100000", 1), ("garbage", None)])
