@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +17,10 @@ def scratch_edge(sample: Sequence[Path]) -> int:
     sides = []
     for path in sample:
         try:
-            with Image.open(path, formats=("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")) as image:
-                sides.append(min(image.size))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of images that the feature pass will refuse in its own words
+                with Image.open(path, formats=("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")) as image:
+                    sides.append(min(image.size))
         except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
             continue
     if not sides:
