@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from onsight_process import Finished, OnsightProcesses
+from onsight_process import Finished, Onsight, OnsightProcesses
 from tiny_runs import EXPORTED_AT, TinyRun, train_tiny
 
 from bundle.home import OnsightHome
@@ -14,8 +14,6 @@ from bundle.keys import SigningKey
 from bundle.manifest import Task
 from bundle.trust import TrustStore
 from exporter.export import export_run
-
-Onsight = Callable[..., Finished]
 
 
 @pytest.fixture(scope="session")

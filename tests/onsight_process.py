@@ -10,12 +10,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 FORKING = """
-import json, os, sys
+import json, os, signal, sys, traceback
 import scipy.optimize, sklearn.metrics, torch, onnxruntime, flask, jinja2
 import trainer.train, trainer.evaluate, exporter.export, server.registry, onsight.summary
 from onsight.cli import main
@@ -31,7 +32,17 @@ for line in sys.stdin:
         os.environ.clear()
         os.environ.update(job["environment"])
         sys.argv = ["onsight", *job["arguments"]]
-        main()
+        signal.alarm(300)  # a command that hangs ends here, with a code that no test expects
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # what waits at a usual end are threads that a fork leaves behind
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -58,6 +69,9 @@ class Finished:
         message = self.stderr.strip().splitlines()[-1]
         assert message.startswith("Error: "), self.stderr
         return message.removeprefix("Error: ")
+
+
+Onsight = Callable[..., Finished]  # onsight("train", images, "--out", "run")
 
 
 class OnsightProcesses:

@@ -66,6 +66,11 @@ class Run:
         return self.recipe_path.is_file()
 
     @property
+    def begun(self) -> bool:
+        """Whether there is something to lose: before the snapshot there are only features, which the cache keeps."""
+        return self.exists and self.snapshot_path.is_file()
+
+    @property
     def trained(self) -> bool:
         return self.weights_path("best").is_file() and self.statistics_path.is_file()
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ def train(
     if resume:
         if run.trained and not run.resume_path.is_file():
             raise RunError(f"{folder}: this run is finished; there is nothing to resume. Choose another --out.")
-    elif run.exists and not overwrite:
+    elif run.begun and not overwrite:
         raise RunError(
             f"{folder}: expected a new folder, found a run. Choose another --out, go on with --resume, or start over"
             " with --overwrite."
@@ -72,10 +72,11 @@ def train(
     snapshot = run.snapshot() if begun else None
     if snapshot is None:
         dataset = _read_dataset(recipe)
+        lists = _SplitLists.read(recipe)  # now: a slip in their names must not show after an hour of features
         root, paths = dataset.root, tuple(file.path for file in dataset.files)
         backbone = _choose_backbone(recipe, root, paths)
     else:
-        dataset, root, paths = None, Path(snapshot.root), snapshot.paths
+        dataset, lists, root, paths = None, _SplitLists(), Path(snapshot.root), snapshot.paths
         backbone = run.model().backbone
         check_backbone(backbone)
 
@@ -96,7 +97,7 @@ def train(
     table = _feature_pass(root, paths, spec, encoder, threads, reporter, "features" if frozen else "images")
     if snapshot is None:
         assert dataset is not None
-        snapshot = _make_snapshot(recipe, dataset, table)
+        snapshot = _make_snapshot(recipe, dataset, table, lists)
         snapshot.save(run.snapshot_path)
         for warning in snapshot.warnings:
             reporter.say(f"warning: {warning.message}")
@@ -187,7 +188,22 @@ def _feature_pass(
     return table
 
 
-def _make_snapshot(recipe: Recipe, dataset: Dataset, table: ImageTable) -> Snapshot:
+@dataclass(frozen=True)
+class _SplitLists:
+    """Names on the user's lists; None where there is no list."""
+
+    validation: tuple[str, ...] | None = None
+    test: tuple[str, ...] | None = None
+
+    @classmethod
+    def read(cls, recipe: Recipe) -> Self:
+        def names(path: str | None, split: Split) -> tuple[str, ...] | None:
+            return read_split_list(Path(path), split) if path else None
+
+        return cls(names(recipe.validation_list, Split.VALIDATION), names(recipe.test_list, Split.TEST))
+
+
+def _make_snapshot(recipe: Recipe, dataset: Dataset, table: ImageTable, lists: _SplitLists) -> Snapshot:
     return build_snapshot(
         dataset,
         sha256=table.sha256,
@@ -195,14 +211,10 @@ def _make_snapshot(recipe: Recipe, dataset: Dataset, table: ImageTable) -> Snaps
         unreadable=table.unreadable,
         validation_fraction=recipe.validation_fraction,
         test_fraction=recipe.test_fraction,
-        validation_list=_split_list(recipe.validation_list, Split.VALIDATION),
-        test_list=_split_list(recipe.test_list, Split.TEST),
+        validation_list=lists.validation,
+        test_list=lists.test,
         seed=recipe.seed,
     )
-
-
-def _split_list(path: str | None, split: Split) -> tuple[str, ...] | None:
-    return read_split_list(Path(path), split) if path else None
 
 
 def _rows_of(snapshot: Snapshot, paths: Sequence[str], table: ImageTable) -> NDArray[np.int64]:
