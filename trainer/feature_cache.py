@@ -8,6 +8,7 @@ damaged shard is removed and its images are computed again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import tokenize
 import uuid
@@ -22,6 +23,7 @@ from bundle.files import atomic_file
 
 CACHE_FORMAT = b"onsight/features/v2"  # to be raised when a row's layout or what a fingerprint says changes
 DIGEST_BYTES, CHECKSUM_BYTES = 32, 4
+OPEN_SHARDS = 32  # a mapped file keeps its descriptor, and a process may have no more than 1,024 of them
 
 
 def cache_key(*parts: str) -> str:
@@ -43,6 +45,7 @@ class FeatureCache:
         self._place: dict[bytes, tuple[int, int]] = {}
         self._shards: list[_Shard] = []
         self._intact: set[bytes] = set()
+        self._arrays = functools.lru_cache(OPEN_SHARDS)(_map_arrays)
         folder.mkdir(parents=True, exist_ok=True)
         for index in sorted(folder.glob("*.index.npy")):
             self._open_shard(index)
@@ -57,9 +60,10 @@ class FeatureCache:
             return False
         shard, row = place
         found = self._shards[shard]
-        if found.index[row, DIGEST_BYTES:].tobytes() != _checksum(digest, found.features[row], found.prints[row]):
+        features, prints = self._arrays(found.stem)
+        if found.index[row, DIGEST_BYTES:].tobytes() != _checksum(digest, features[row], prints[row]):
             self._place.pop(digest, None)
-            found.index_path.unlink(missing_ok=True)
+            Path(f"{found.stem}.index.npy").unlink(missing_ok=True)
             return False
         self._intact.add(digest)
         return True
@@ -69,12 +73,12 @@ class FeatureCache:
 
     def feature(self, sha256: str) -> NDArray[np.generic]:
         shard, row = self._place[bytes.fromhex(sha256)]
-        value: NDArray[np.generic] = self._shards[shard].features[row]
+        value: NDArray[np.generic] = self._arrays(self._shards[shard].stem)[0][row]
         return value
 
     def fingerprint(self, sha256: str) -> NDArray[np.uint8]:
         shard, row = self._place[bytes.fromhex(sha256)]
-        value: NDArray[np.uint8] = self._shards[shard].prints[row]
+        value: NDArray[np.uint8] = self._arrays(self._shards[shard].stem)[1][row]
         return value
 
     def append(self, digests: list[str], features: NDArray[np.generic], fingerprints: NDArray[np.uint8]) -> None:
@@ -89,12 +93,10 @@ class FeatureCache:
         self._open_shard(index_path)
 
     def _open_shard(self, index_path: Path) -> None:
-        stem = index_path.name.removesuffix(".index.npy")
+        stem = str(index_path).removesuffix(".index.npy")
         try:
-            index, features, prints = (
-                np.load(self.folder / f"{stem}.{part}.npy", mmap_mode="r", allow_pickle=False)
-                for part in ("index", "features", "prints")
-            )
+            index = np.load(index_path, allow_pickle=False)
+            features, prints = self._arrays(stem)
             if index.shape[1:] != (DIGEST_BYTES + CHECKSUM_BYTES,) or not len(index) == len(features) == len(prints):
                 raise ValueError("the parts do not belong together")
         except OSError:
@@ -103,19 +105,24 @@ class FeatureCache:
             index_path.unlink(missing_ok=True)
             return
         shard = len(self._shards)
-        self._shards.append(_Shard(index_path, index, features, prints))
+        self._shards.append(_Shard(stem, index))
         for row, entry in enumerate(index):
             self._place[entry[:DIGEST_BYTES].tobytes()] = (shard, row)
 
 
 @dataclass(frozen=True)
 class _Shard:
-    """index: (n, 36) uint8, digest and checksum a row."""
+    """stem: its files' path, less their endings.  index: (n, 36) uint8, digest and checksum a row."""
 
-    index_path: Path
+    stem: str
     index: NDArray[np.uint8]
-    features: NDArray[np.generic]
-    prints: NDArray[np.uint8]
+
+
+def _map_arrays(stem: str) -> tuple[NDArray[np.generic], NDArray[np.uint8]]:
+    """Features and fingerprints of a shard, memory-mapped."""
+    features: NDArray[np.generic] = np.load(f"{stem}.features.npy", mmap_mode="r", allow_pickle=False)
+    prints: NDArray[np.uint8] = np.load(f"{stem}.prints.npy", mmap_mode="r", allow_pickle=False)
+    return features, prints
 
 
 def _checksum(digest: bytes, feature: NDArray[np.generic], print_: NDArray[np.uint8]) -> bytes:

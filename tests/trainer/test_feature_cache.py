@@ -132,6 +132,24 @@ def test_two_processes_write_the_same_and_different_rows_at_once(tmp_path: Path)
     assert not list(folder.glob(".*"))  # no temporary file is left
 
 
+def test_a_cache_of_more_shards_than_a_process_may_open_files_keeps_every_row(tmp_path: Path) -> None:
+    program = textwrap.dedent("""
+        import resource, sys
+        from pathlib import Path
+        from test_feature_cache import FeatureCache, digest, write, wrong_rows
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+        folder = Path(sys.argv[1])
+        cache = FeatureCache(folder)
+        for n in range(300):
+            write(cache, range(n, n + 1))
+        for held in (cache, FeatureCache(folder)):
+            assert len(held) == 300 and not wrong_rows(held, range(300))
+    """)
+    path = {"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[2]}", "PATH": "/usr/bin:/bin"}
+    run = subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 def test_a_key_tells_its_parts_apart() -> None:
     assert cache_key("ab", "c") != cache_key("a", "bc")
     assert cache_key("a") == cache_key("a")
