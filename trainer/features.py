@@ -32,6 +32,7 @@ Progress = Callable[[int, int], None]
 
 BATCH_IMAGES = 4  # measured: no gain beyond, and small batches keep both cores busy to the end
 SHARD_IMAGES = 512
+SHARD_S = 60.0  # a shard is written after so long at the latest: it is what a power cut may cost
 MEMORY_LIMIT_BYTES = 2 << 30  # a larger table is kept in an unlinked file
 
 
@@ -72,7 +73,7 @@ def extract(
 ) -> ImageTable:
     """Compute or recall the features of every path (relative to root).
 
-    Interrupted at any moment, what was computed is in the cache and the next call goes on from there.
+    Interrupted at any moment, what `progress` was told of is in the cache and the next call goes on from there.
     """
     started = time.monotonic()
     limits = limits or ImageLimits()
@@ -165,10 +166,11 @@ class _ShardWriter:
     def __init__(self, cache: FeatureCache) -> None:
         self.cache = cache
         self.rows: dict[str, tuple[NDArray[np.generic], NDArray[np.uint8]]] = {}
+        self.flushed_s = time.monotonic()
 
     def add(self, sha256: str, feature: NDArray[np.generic], print_: NDArray[np.uint8]) -> None:
         self.rows[sha256] = (feature, print_)
-        if len(self.rows) >= SHARD_IMAGES:
+        if len(self.rows) >= SHARD_IMAGES or time.monotonic() - self.flushed_s > SHARD_S:
             self.flush()
 
     def flush(self) -> None:
@@ -178,6 +180,7 @@ class _ShardWriter:
             prints = np.stack([print_ for _, print_ in rows.values()])
             self.cache.append(list(rows), features, prints)
         self.rows = {}
+        self.flushed_s = time.monotonic()
 
 
 def _gather(cache: FeatureCache, sha256: Sequence[str]) -> NDArray[np.generic]:

@@ -149,6 +149,20 @@ def test_an_interrupted_pass_keeps_what_it_told_of(
     assert run_pass(paths).computed == len(paths) - kept
 
 
+@pytest.mark.parametrize("setting", ["SHARD_S", "SHARD_IMAGES"])
+def test_features_are_written_while_the_pass_goes_on(
+    paths: list[str],
+    run_pass: Callable[..., ImageTable],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    setting: str,
+) -> None:
+    monkeypatch.setattr(f"trainer.features.{setting}", 0)
+    kept: list[int] = []
+    run_pass(paths[:20], progress=lambda _done, _total: kept.append(len(FeatureCache(tmp_path / "features"))))
+    assert kept == [4, 8, 12, 16, 20]
+
+
 def test_an_encoder_that_fails_ends_the_pass_with_its_own_error(
     paths: list[str], run_pass: Callable[..., ImageTable]
 ) -> None:
