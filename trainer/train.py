@@ -53,7 +53,8 @@ def train(
     """Train as the recipe says and leave a complete run in `folder`.
 
     resume: go on with an unfinished run of that folder, with the recipe that it was begun with.
-    Raises DatasetError, BackboneError or RunError before anything in an existing run is changed.
+    Raises RunError where `folder` is not free or cannot be gone on with, DatasetError or BackboneError for what it
+    would train on; what can be told before images are opened is told before a run that is there is changed.
     """
     began = time.monotonic()
     run = Run(folder)
@@ -81,7 +82,7 @@ def train(
         check_backbone(backbone)
 
     folder.mkdir(parents=True, exist_ok=True)
-    if not resume:
+    if run.exists and not resume:
         run.clear()
     run.write_json(run.recipe_path, recipe.model_dump(mode="json"))
     run.append_event("start", resumed=resume)
