@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from bundle.errors import CorruptImage, ImageTooLarge
@@ -37,3 +38,13 @@ def check_pixels(height: int, width: int, limits: ImageLimits) -> None:
             f"image: expected sides of at most {limits.max_side} pixels, found {width} x {height}."
             " Send a smaller image."
         )
+
+
+def read_image_file(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
+    """A file's bytes. Raises ImageTooLarge before reading one that is larger than the limit, OSError as usual."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        if size > limits.max_bytes:
+            raise ImageTooLarge(f"image: expected at most {limits.max_bytes} bytes, found {size}. Make it smaller.")
+        file.seek(0)
+        return file.read()

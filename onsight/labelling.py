@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.errors import ImageError
+from bundle.image_limits import ImageLimits, read_image_file
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".jpe"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".jpe", ".dib"})
+LARGEST_FILE = ImageLimits(max_bytes=1 << 30)  # what decodes it, here or in a server, has a smaller limit of its own
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def label_images(root: Path, files: Sequence[str], label: Label, workers: int) -
 
     def work(file: str) -> Answer:
         try:
-            answer = label((root / file).read_bytes())
+            answer = label(read_image_file(root / file, LARGEST_FILE))
         except ImageError as error:
             return Answer(file, error=str(error))
         except OSError as error:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bundle.decode import ImageLimits
 from bundle.errors import ImageError
+from bundle.image_limits import read_image_file
 from bundle.manifest import PreprocessSpec
 from bundle.preprocess import preprocess
 from trainer.data.fingerprint import FINGERPRINT_BYTES, fingerprint
@@ -32,6 +33,7 @@ Progress = Callable[[int, int], None]
 
 BATCH_IMAGES = 4  # measured: no gain beyond, and small batches keep both cores busy to the end
 SHARD_IMAGES = 512
+SHARD_BYTES = 128 << 20  # of features; a shard in the making is held in memory
 SHARD_S = 60.0  # a shard is written after so long at the latest: it is what a power cut may cost
 MEMORY_LIMIT_BYTES = 2 << 30  # a larger table is kept in an unlinked file
 
@@ -144,7 +146,7 @@ def _read(
     path: Path, spec: PreprocessSpec, cache: FeatureCache, limits: ImageLimits
 ) -> tuple[_Row, NDArray[np.uint8] | None]:
     try:
-        data = path.read_bytes()
+        data = read_image_file(path, limits)
         digest = hashlib.sha256(data).hexdigest()
         if digest in cache:
             return _Row(digest), None
@@ -170,7 +172,8 @@ class _ShardWriter:
 
     def add(self, sha256: str, feature: NDArray[np.generic], print_: NDArray[np.uint8]) -> None:
         self.rows[sha256] = (feature, print_)
-        if len(self.rows) >= SHARD_IMAGES or time.monotonic() - self.flushed_s > SHARD_S:
+        full = len(self.rows) >= SHARD_IMAGES or len(self.rows) * feature.nbytes >= SHARD_BYTES
+        if full or time.monotonic() - self.flushed_s > SHARD_S:
             self.flush()
 
     def flush(self) -> None:

@@ -125,6 +125,25 @@ def test_files_that_cannot_be_read_are_reported_with_a_reason_and_the_rest_goes_
         assert table.features[5:].any(1).all()
 
 
+def test_a_file_that_memory_could_not_hold_is_reported_without_being_read(
+    own_shapes: Path, paths: list[str], run_pass: Callable[..., ImageTable]
+) -> None:
+    with (own_shapes / "huge.png").open("wb") as file:
+        file.truncate(1 << 40)  # a TiB of nothing, which take no room
+    table = run_pass([*paths, "huge.png"])
+    assert list(table.unreadable) == ["huge.png"]
+    assert str(1 << 40) in table.unreadable["huge.png"]
+    assert table.computed == len(paths)
+
+
+def test_a_shard_of_large_images_is_written_before_it_fills_the_memory(
+    paths: list[str], run_pass: Callable[..., ImageTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.features.SHARD_BYTES", 3 * 16 * 16 * 3)
+    run_pass(paths[:9], lambda images: images)
+    assert len(list((tmp_path / "features").glob("*.index.npy"))) == 3
+
+
 def test_a_pass_over_nothing_that_can_be_read_gives_empty_rows(
     own_shapes: Path, paths: list[str], run_pass: Callable[..., ImageTable]
 ) -> None:
