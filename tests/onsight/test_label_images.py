@@ -13,4 +13,5 @@ def test_a_file_that_memory_could_not_hold_is_an_answer_with_its_reason(tmp_path
         file.truncate(1 << 40)  # a TiB of nothing, which takes no room
     answers = list(label_images(tmp_path, find_images(tmp_path), lambda data: Answer("", (data.decode(),)), 2))
     assert answers[0] == Answer("a.png", ("small",))
-    assert answers[1].error is not None and str(1 << 40) in answers[1].error
+    assert answers[1].error is not None
+    assert str(1 << 40) in answers[1].error

@@ -15,7 +15,8 @@ class FileIndex:
 
     `find` tries, in this order, and stops at the first that fits: the relative path (also with leading folders left
     out, as in "C:\\photos\\cats\\1.jpg"); the bare file name anywhere below; both again without regard to case;
-    the file name without its ending ("IMG_001").
+    the file name without its ending ("IMG_001"). Folders that are named must agree with the image's as far as both go:
+    "dogs/1.jpg" never means "cats/1.jpg".
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
@@ -32,16 +33,25 @@ class FileIndex:
         for tail in tails:
             if tail in self._paths:
                 return (self._paths[tail],)
-        if parts[-1] in self._by_name:
-            return self._by_name[parts[-1]]
+        if found := self._agreeing(self._by_name, parts):
+            return found
         for tail in tails:
             if tail.casefold() in self._folded:
                 return self._folded[tail.casefold()]
-        if parts[-1].casefold() in self._folded_by_name:
-            return self._folded_by_name[parts[-1].casefold()]
+        if found := self._agreeing(self._folded_by_name, [part.casefold() for part in parts]):
+            return found
         if not has_image_suffix(wanted):
-            return self._by_stem.get(parts[-1], ())
+            return self._agreeing(self._by_stem, parts)
         return ()
+
+    def _agreeing(self, grouped: dict[str, tuple[str, ...]], parts: list[str]) -> tuple[str, ...]:
+        """The group of the last part, less the images in other folders than the parts before it say."""
+        folders = [part.casefold() for part in parts[-2::-1]]  # the nearest first
+        return tuple(
+            path
+            for path in grouped.get(parts[-1], ())
+            if all(a == b for a, b in zip(folders, _normal(path).casefold().split("/")[-2::-1], strict=False))
+        )
 
     @cached_property
     def _by_name(self) -> dict[str, tuple[str, ...]]:

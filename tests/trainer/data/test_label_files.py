@@ -169,6 +169,20 @@ def test_a_base_name_that_fits_two_files_is_not_guessed(folder, tmp_path: Path):
     assert "2 files fit" in dataset.skipped[0].reason
 
 
+def test_a_name_in_another_folder_is_missing_and_not_the_image_of_the_same_name(folder, tmp_path: Path):
+    root = folder({"cats/1.jpg": 1, "cats/2.jpg": 2, "dogs/2.jpg": 3})
+    (tmp_path / "labels.csv").write_text("cats/1.jpg,cat\ncats/2.jpg,cat\ndogs/1.jpg,dog\nDogs/2,dog\n")
+    dataset = read_dataset(root, labels_file=tmp_path / "labels.csv")
+    assert dataset.task is Task.SINGLE_LABEL
+    assert labels_by_path(dataset) == {"cats/1.jpg": ("cat",), "cats/2.jpg": ("cat",), "dogs/2.jpg": ("dog",)}
+    assert warning(dataset, "missing_images").items == ("dogs/1.jpg",)
+
+
+@pytest.mark.parametrize("name", ["animals/cats/1.jpg", "cats/1.jpg", "1.jpg", "C:\\x\\animals\\cats\\1.JPG", "Cats/1"])
+def test_a_name_may_have_more_or_fewer_folders_than_the_image(name):
+    assert FileIndex(["animals/cats/1.jpg", "animals/cats/2.jpg"]).find(name) == ("animals/cats/1.jpg",)
+
+
 def test_a_split_column_is_a_split_and_not_a_label(read):
     dataset = read("filename,label,split\na.jpg,cat,train\nb.jpg,dog,train\nc.jpg,cat,val\n")
     assert dataset.labels == ("cat", "dog")
