@@ -175,7 +175,7 @@ def _wide_to_bytes(values: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[n
     result = np.empty(values.shape, np.uint8)
     for rows in chunks:
         if sixteen_bits:
-            result[rows] = values[rows] >> 8
+            result[rows] = values[rows].astype(np.int64) >> 8
             continue
         numbers = _as_float64(values[rows])
         numbers[~np.isfinite(numbers)] = low
