@@ -60,6 +60,11 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
         self._shelf = Shelf((), ())
         super().__init__()
 
+    @property
+    def client_timeout_s(self) -> float:
+        """How long a worker's thread waits for a silent client; read by OnsightWorker."""
+        return self._settings.client_timeout_s
+
     def load_config(self) -> None:
         for name, value in gunicorn_options(self._settings, self._read_shelf).items():
             if name in self.cfg.settings:  # older Gunicorns lack some

@@ -1,11 +1,13 @@
-"""Gunicorn's parts, bent where our promises need it: logger, worker, arbiter. Nothing here knows of models.
+"""Gunicorn's parts, bent where our promises need it: logger, socket, worker, arbiter. Nothing here knows of models.
 
-Logger: everything goes through our own log lines.  Worker: a request that is not HTTP gets a problem document as well.
+Logger: everything goes through our own log lines.  Socket: no read or write waits forever.
+Worker: a request that is not HTTP gets a problem document as well.
 Arbiter: on SIGTERM readiness says so first, and the port stays open for a while.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import time
@@ -45,8 +47,37 @@ class OnsightLogger(glogging.Logger):  # type: ignore[misc]
         self.error_log.setLevel(logging.NOTSET)
 
 
+class TimedSocket(socket):
+    """A client's connection that "blocks" for `timeout_s` at most. Gunicorn asks for blocking sockets without an end,
+    so that a few clients that send one byte and then nothing would hold every thread for good.
+    """
+
+    timeout_s: float
+
+    @classmethod
+    def of(cls, plain: socket, timeout_s: float) -> TimedSocket:
+        """Take the connection over from `plain`, which is empty afterwards."""
+        timed = cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        timed.timeout_s = timeout_s
+        return timed
+
+    def setblocking(self, flag: bool, /) -> None:
+        self.settimeout(self.timeout_s if flag else 0.0)
+
+    def recv(self, *arguments: Any) -> bytes:
+        try:
+            return super().recv(*arguments)
+        except TimeoutError as error:  # Gunicorn closes without a word what was reset, and logs what timed out
+            raise ConnectionResetError(errno.ECONNRESET, "the client fell silent") from error
+
+
 class OnsightWorker(ThreadWorker):  # type: ignore[misc]
     """Threads that answer; what is not HTTP gets a short problem document, which never repeats what was sent."""
+
+    def enqueue_req(self, conn: Any) -> None:
+        if not isinstance(conn.sock, TimedSocket):
+            conn.sock = TimedSocket.of(conn.sock, self.app.client_timeout_s)
+        super().enqueue_req(conn)
 
     def handle_error(self, req: Any, client: socket, addr: Any, exc: Exception) -> None:
         status = next((status for kind, status in STATUS_OF if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)

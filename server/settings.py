@@ -100,6 +100,13 @@ class ServerSettings(BaseSettings):
         le=3600,
         description="Seconds without a sign of life after which a worker is replaced.",
     )
+    client_timeout_s: float = Field(
+        default=15.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a client may fall silent within a request, or leave its answer unread, before the"
+        " connection is dropped.",
+    )
     keepalive_s: int = Field(
         default=15, ge=0, le=3600, description="Seconds that an idle connection is kept open for the next request."
     )

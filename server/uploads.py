@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from flask import Request
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from server.problems import Problem
 
@@ -47,7 +47,7 @@ def read_image(request: Request, max_bytes: int) -> bytes:
         data = _only_file(request) if form else request.get_data(cache=False)
     except RequestEntityTooLarge as error:
         raise _too_large(max_bytes) from error
-    except (OSError, ParseException) as error:  # a broken chunk, or a client that went away
+    except (OSError, ParseException, ClientDisconnected) as error:  # a broken chunk, or a client gone or silent
         raise Problem(400, "BODY_BROKEN", "The request's body broke off or is badly framed. Send it again.") from error
     if not data:
         raise Problem(400, "IMAGE_EMPTY", "Expected an image's bytes as the request's body, found none.")

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,25 @@ def test_a_killed_worker_is_replaced_and_serves_the_same_models(install: Install
     os.kill(killed, signal.SIGKILL)
     assert server.ask("POST", V1, RED, token).json["labels"] == ["red"]
     assert worker_pids(server) != [killed]
+
+
+def test_clients_that_fall_silent_hold_no_thread_for_good(install: Install, serve: Serve) -> None:
+    install.add_bundle()
+    token = install.add_token()
+    server = serve(threads="2", client_timeout_s="1")
+    server.wait_for_status(200)
+    head = f"POST {V1} HTTP/1.1\r\nHost: localhost\r\nX-Auth-token: {token}\r\nContent-Length: 1000\r\n\r\n"
+    with ExitStack() as stack:
+        silent = []
+        for sent in (b"P", head.encode() + b"ten bytes."):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            client.sendall(sent)
+            silent.append(client)
+        assert server.ask("POST", V1, RED, token).json["labels"] == ["red"]
+        assert silent[0].recv(1000) == b""
+        answer = b"".join(iter(lambda: silent[1].recv(1000), b""))
+        assert b"BODY_BROKEN" in answer
+    assert "ERROR" not in server.log
 
 
 def test_sighup_serves_what_lies_in_the_folder_now(install: Install, serve: Serve) -> None:
