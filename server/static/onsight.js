@@ -8,7 +8,7 @@ const POLL_MS = 1500;
 
 const byId = (id) => document.getElementById(id);
 const state = { models: [], chosen: null, items: [], selected: null, running: 0, afterToken: null };
-const anonymous = document.body.dataset.anonymous === "true";
+let anonymous = document.body.dataset.anonymous === "true";  // until the server says otherwise to this visitor
 const maxBytes = Number(document.body.dataset.maxBytes);
 
 const token = () => sessionStorage.getItem(TOKEN_KEY) || "";
@@ -95,6 +95,10 @@ async function refreshModels() {
   }
   try {
     const document = await call("/v1/models");
+    if (document.status === "loading") { // another worker answered than the one that said it was ready
+      setTimeout(refreshModels, POLL_MS);
+      return;
+    }
     state.models = document.models;
     showNotices(document);
     showModels();
@@ -427,7 +431,7 @@ function openTokenDialog(message = "") {
 }
 
 function refuseToken(problem) {
-  if (!token()) { showTokenNotice(); return; }
+  if (!token()) { anonymous = false; showTokenNotice(); return; }  // else waiting images would be sent again at once
   sessionStorage.removeItem(TOKEN_KEY);
   showTokenNotice();
   openTokenDialog(problem.detail);

@@ -100,3 +100,30 @@ def test_bundles_that_were_refused_are_shown_with_their_reason(page: playwright.
     enter_token(page, served.token)
     playwright.expect(page.locator("#notices")).to_contain_text("2 bundles were refused")
     playwright.expect(page.locator("#notices")).to_contain_text("stranger.onsight")
+
+
+def test_a_model_list_that_still_loads_is_asked_for_again(page: playwright.Page, served: Served) -> None:
+    loading = {"status": "loading", "models": [], "standby": [], "failed": []}
+    page.route("**/v1/models", lambda route: route.fulfill(json=loading), times=1)
+    enter_token(page, served.token)
+    playwright.expect(page.get_by_label("Model", exact=True)).to_be_visible()
+    playwright.expect(page.locator("#notices")).not_to_contain_text("No model is served yet")
+
+
+def test_a_visitor_who_needs_a_token_after_all_is_asked_once_and_nothing_is_sent_on_and_on(
+    page: playwright.Page, served: Served
+) -> None:
+    enter_token(page, served.token)
+    page.route(
+        f"{served.server.url}/",
+        lambda route: route.fulfill(body=route.fetch().text().replace('anonymous="false"', 'anonymous="true"')),
+    )
+    page.reload()
+    playwright.expect(page.get_by_label("Model", exact=True)).to_be_visible()
+    page.evaluate("sessionStorage.clear()")  # the token is gone, and the server does not let this visitor in without
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/v1/predict" in request.url else None)
+    page.get_by_label("Choose images").set_input_files([image("red.png", RED)])
+    playwright.expect(page.get_by_role("button", name="Enter token")).to_be_visible()
+    page.wait_for_timeout(300)
+    assert len(asked) == 1
