@@ -132,7 +132,7 @@ class Run:
         self.write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
     def write_text(self, path: Path, text: str) -> None:
-        write_atomically(path, text.encode())
+        write_atomically(path, text.encode(errors="backslashreplace"))  # a file's name may be no UTF-8
 
     def append_event(self, event: str, **fields: Any) -> None:
         """One line in events.jsonl; `at_s` is seconds since the epoch."""

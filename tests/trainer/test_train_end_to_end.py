@@ -113,6 +113,17 @@ def test_four_images_are_trained_on_and_warned_of(train_shapes: TrainShapes, tmp
         assert outcome.run.snapshot().warnings
 
 
+def test_a_folder_whose_name_is_no_text_is_told_of_and_stops_nothing(
+    train_shapes: TrainShapes, own_shapes: Path
+) -> None:
+    odd = own_shapes / os.fsdecode(b"bad\xff")
+    odd.mkdir()
+    (odd / "1.png").write_bytes((own_shapes / "red" / "03.png").read_bytes())
+    run = train_shapes("run", images=str(own_shapes)).run
+    assert_consistent(run)
+    assert "bad" in run.report_path.read_text()
+
+
 def test_files_that_cannot_be_read_are_listed_and_left_out(train_shapes: TrainShapes, own_shapes: Path) -> None:
     (own_shapes / "red" / "03.png").write_bytes(b"")
     (own_shapes / "blue" / "05.png").write_text("no image")

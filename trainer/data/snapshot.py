@@ -10,8 +10,8 @@ On disk: one JSON document, one image a line, with a digest of itself.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.files import atomic_file
 from bundle.manifest import Task
 from trainer.data.checks import check_equal_files, check_labels, check_splits
 from trainer.data.duplicates import near_duplicate_groups
@@ -95,14 +96,15 @@ class Snapshot:
             "skipped": [asdict(file) for file in self.skipped],
             "warnings": [asdict(warning) for warning in self.warnings],
         }
-        draft = path.with_name(path.name + ".part")
-        with draft.open("w", encoding="utf-8") as file:
+        with atomic_file(path) as raw:
+            # what is no UTF-8 (a folder's name in a warning) becomes a JSON escape, and is itself again when read
+            file = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", newline="\n")
             file.write("{\n")
             file.writelines(f"{_line(key)}: {_line(value)},\n" for key, value in head.items())
             file.write('"images": [\n')
             file.write(",\n".join(self._image_lines()))
             file.write("\n]}\n")
-        os.replace(draft, path)  # noqa: PTH105  (same as Path.replace; named for what it does)
+            file.detach()
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -87,8 +87,8 @@ def require_labels(task: Task, labels: Sequence[str], source: str) -> None:
 
 
 def normal_label(label: str) -> str:
-    """One spelling for a label: no space around it, accents composed."""
-    return unicodedata.normalize("NFC", label).strip()
+    """One spelling for a label: no space around it, accents composed, nothing that UTF-8 cannot write."""
+    return unicodedata.normalize("NFC", label.encode(errors="replace").decode()).strip()
 
 
 class _Draft:

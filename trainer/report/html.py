@@ -84,7 +84,7 @@ def render_report(
     }
     template = _environment().get_template("template.html")
     without_pictures = template.render(values, thumbnails={})
-    room = LARGEST_REPORT - len(without_pictures.encode())
+    room = LARGEST_REPORT - len(without_pictures.encode(errors="backslashreplace"))
     thumbnails = embed_thumbnails(_worst_images(views), load_thumbnail, room)
     return template.render(values, thumbnails=thumbnails) if thumbnails else without_pictures
 

@@ -204,6 +204,11 @@ def test_the_label_file_may_lie_among_the_images(folder):
     assert read_dataset(root, labels_file=root / "labels.csv").skipped == ()
 
 
+def test_a_label_that_no_file_could_hold_is_mended(read):
+    dataset = read(r'{"a.jpg": "\ud800x", "b.jpg": "dog"}', "labels.json")
+    assert labels_by_path(dataset) == {"a.jpg": ("?x",), "b.jpg": ("dog",)}
+
+
 def test_decomposed_accents_in_names_and_labels_are_the_same_letters(folder, tmp_path: Path):
     decomposed = unicodedata.normalize("NFD", "Käfer")
     root = folder({f"{decomposed}.jpg": 1, "b.jpg": 2, "c.jpg": 3})

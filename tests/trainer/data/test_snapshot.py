@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -235,3 +236,14 @@ def test_lengths_that_do_not_fit_are_refused():
         build_snapshot(
             dataset, sha256=["0"], fingerprints=np.zeros((2, FINGERPRINT_BYTES), dtype=np.uint8), unreadable={}
         )
+
+
+def test_a_folder_whose_name_is_no_text_is_a_warning_that_is_saved_and_loaded(folder, tmp_path: Path):
+    root = folder({"cat/a.jpg": 1, "dog/a.jpg": 2})
+    (root / os.fsdecode(b"bad\xff")).mkdir()
+    (root / os.fsdecode(b"bad\xff") / "a.jpg").write_bytes((root / "cat/a.jpg").read_bytes())
+    snapshot = snapshot_of(read_dataset(root))
+    snapshot.save(tmp_path / "snapshot.json")
+    loaded = Snapshot.load(tmp_path / "snapshot.json")
+    assert loaded.warnings == snapshot.warnings
+    assert os.fsdecode(b"bad\xff") in {item for warning in loaded.warnings for item in warning.items}
