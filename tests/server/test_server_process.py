@@ -135,6 +135,18 @@ def test_clients_that_fall_silent_hold_no_thread_for_good(install: Install, serv
     assert "ERROR" not in server.log
 
 
+def test_refused_clients_that_do_not_hang_up_keep_nobody_waiting(install: Install, serve: Serve) -> None:
+    install.add_bundle()
+    server = serve()
+    server.wait_for_status(200)
+    with ExitStack() as stack:
+        for _ in range(40):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            client.sendall(b"not HTTP\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 400")
+        assert server.ask("GET", "/health/live").status == 200  # one after the other they would take over a minute
+
+
 def test_sighup_serves_what_lies_in_the_folder_now(install: Install, serve: Serve) -> None:
     install.add_bundle("one.onsight", version="1")
     token = install.add_token()
