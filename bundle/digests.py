@@ -27,12 +27,15 @@ def check_names(manifest: Manifest, names: Collection[str]) -> None:
         raise UnlistedFile(f"{name}: the manifest lists it, found no such file. Copy the bundle again.")
 
 
+def check_size(entry: FileEntry, size: int) -> None:
+    """Raise DigestMismatch unless `size`, in bytes, is that of the entry."""
+    if size != entry.size:
+        raise DigestMismatch(f"{entry.name}: manifest says {entry.size} bytes, file has {size}. Copy the bundle again.")
+
+
 def check_file(entry: FileEntry, data: bytes) -> None:
     """Raise DigestMismatch unless `data` has the size and the SHA-256 of its entry."""
-    if len(data) != entry.size:
-        raise DigestMismatch(
-            f"{entry.name}: manifest says {entry.size} bytes, file has {len(data)}. Copy the bundle again."
-        )
+    check_size(entry, len(data))
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
         raise DigestMismatch(

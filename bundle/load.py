@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bundle.archive import Archive, ArchiveLimits, open_archive
-from bundle.digests import check_file, check_names
+from bundle.digests import check_file, check_names, check_size
 from bundle.errors import MalformedBundle
 from bundle.files import sync_folder, write_atomically
 from bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, parse_manifest
@@ -97,6 +97,7 @@ def _verify(path: Path, trust: TrustStore, limits: ArchiveLimits | None) -> tupl
         verified = _verify_manifest(archive, trust)
         files = {}
         for entry in verified.manifest.files:
+            check_size(entry, archive.sizes[entry.name])  # before gigabytes that nobody signed are in memory
             files[entry.name] = archive.read(entry.name)
             check_file(entry, files[entry.name])
     return verified, files

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from bundle.errors import (
     UntrustedKey,
 )
 from bundle.keys import SigningKey
-from bundle.load import load_bundle
+from bundle.load import load_bundle, unpack_bundle
 from bundle.signature import MAX_SIGNATURE_FILE_BYTES, parse_signature, sign_manifest, verify_manifest
 
 Rewrite = Callable[[dict[str, bytes]], Path]
@@ -201,3 +203,17 @@ def test_a_changed_file_in_an_unpacked_folder_is_refused(signed_bundle, tmp_path
         (copy / name).write_bytes(flipped(signed_bundle.files[name], 0))
         with pytest.raises(BundleError, match=name):
             load_bundle(copy, signed_bundle.trust)
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_in_memory(signed_bundle, tmp_path: Path):
+    folder = tmp_path / "unpacked"
+    unpack_bundle(signed_bundle.path, folder, signed_bundle.trust)
+    os.truncate(folder / "model.onnx", 200 * 1024**2)  # sparse
+    tracemalloc.start()
+    try:
+        with pytest.raises(DigestMismatch, match="manifest says"):
+            load_bundle(folder, signed_bundle.trust)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 50 * 1024**2
