@@ -87,8 +87,16 @@ def _find_bundles(models_dir: Path) -> Iterator[tuple[str, Path]]:
     for path in _visible(models_dir):
         if path.suffix == SUFFIX:
             yield DEFAULT_PROJECT, path
-        elif path.is_dir():
+        elif _is_folder(path):
             yield from ((path.name, inner) for inner in _visible(path) if inner.suffix == SUFFIX)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # on a reload it would end the server
+        log.error("folder not read", extra={"folder": str(path), "reason": error.strerror})
+        return False
 
 
 def _visible(folder: Path) -> list[Path]:

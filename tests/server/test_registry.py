@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,3 +163,20 @@ def test_the_pixel_limit_of_the_server_holds_for_its_models(install: Install) ->
     registry.load()
     with pytest.raises(ImageTooLarge):
         registry.models[0].predict(RED)  # 64 x 48 = 3072 pixels
+
+
+def test_a_models_folder_that_may_be_listed_but_not_entered_is_no_reason_to_end(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="onsight-") as name:  # outside tmp_path, whose parents are for root alone
+        models, reader = Path(name) / "models", os.geteuid() or 65534
+        (models / "shop").mkdir(parents=True)
+        Path(name).chmod(0o755)
+        if not os.geteuid():
+            os.chown(models, reader, reader)
+        models.chmod(0o400)
+        os.seteuid(reader)  # root may enter everywhere
+        try:
+            shelf = read_shelf(models, TrustStore(tmp_path / "trust"))
+        finally:
+            os.seteuid(os.getuid())
+            models.chmod(0o700)
+        assert shelf.bundles == ()
