@@ -43,11 +43,13 @@ class Head(nn.Module):
         logits: Tensor = self.output(x)  # -> (N,C)
         return logits
 
-    def standardise(self, features: NDArray[np.float32]) -> None:
-        """Take mean and deviation from training features (N,D), block by block: a memory-mapped array stays on disk."""
-        count, total, squares = len(features), 0.0, 0.0
+    def standardise(self, features: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+        """Take mean and deviation of the training rows of features (N,D), block by block: a memory-mapped array stays
+        on disk.
+        """
+        count, total, squares = len(rows), 0.0, 0.0
         for start in range(0, count, 4096):
-            block = np.asarray(features[start : start + 4096], np.float64)
+            block = np.asarray(features[rows[start : start + 4096]], np.float64)
             total = total + block.sum(0)
             squares = squares + (block**2).sum(0)
         mean = total / count

@@ -76,7 +76,7 @@ class StageRunner:
 
     def head(self, inputs: FeatureInputs) -> Trained:
         head = self._new_head()
-        head.standardise(inputs.features[self.examples.train_rows])
+        head.standardise(inputs.features, self.examples.train_rows)
         if self._resumed_stage == FINE_TUNE:  # this stage was done before; the next one's state holds its result
             return Trained(head, inputs, {}, {}, float("inf"), interrupted=False)
         return self._run(head, inputs, HEAD, None)

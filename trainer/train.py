@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from trainer.data import Dataset, Snapshot, Split, build_snapshot, read_dataset,
 from trainer.encoders import Encoder, backbone_encoder, pixel_encoder
 from trainer.errors import RunError
 from trainer.evaluate import evaluate_run
-from trainer.features import ImageTable, Progress, extract, sample_paths
+from trainer.features import ImageTable, Progress, extract, keep_rows, sample_paths
 from trainer.progress import RecordingReporter, Reporter, duration
 from trainer.recipe import Recipe
 from trainer.run import ModelDescription, Run
@@ -115,14 +115,14 @@ def train(
     description = _describe(recipe, snapshot, spec, backbone, table, frozen)
     stages = StageRunner(run, recipe, description, examples, reporter)
     if frozen:
-        trained = stages.head(FeatureInputs(_take(table.features, rows)))
+        trained = stages.head(FeatureInputs(keep_rows(table.features, rows)))
         if recipe.fine_tune and not trained.interrupted:
             encoder = pixel_encoder(spec, cache_dir)
             pixels = _feature_pass(root, snapshot.paths, spec, encoder, threads, reporter, "images")
             rows = _rows_of(snapshot, snapshot.paths, pixels)
-            trained = stages.fine_tune(PixelInputs(_take(pixels.features, rows), recipe.augmentation), trained)
+            trained = stages.fine_tune(PixelInputs(keep_rows(pixels.features, rows), recipe.augmentation), trained)
     else:
-        trained = stages.from_random_weights(PixelInputs(_take(table.features, rows), recipe.augmentation))
+        trained = stages.from_random_weights(PixelInputs(keep_rows(table.features, rows), recipe.augmentation))
 
     reporter.say("interrupted: evaluating the best model so far" if trained.interrupted else "evaluating")
     evaluate_run(run, recipe, snapshot, trained, time.monotonic() - began)
@@ -230,13 +230,6 @@ def _rows_of(snapshot: Snapshot, paths: Sequence[str], table: ImageTable) -> NDA
                 " start a new run."
             )
     return rows
-
-
-def _take(table: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Rows of a table, without a copy where they are all of it in order."""
-    if len(rows) == len(table) and bool((rows == np.arange(len(rows))).all()):
-        return table
-    return table[rows]
 
 
 def _describe(

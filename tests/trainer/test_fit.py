@@ -386,7 +386,7 @@ def test_a_feature_that_hardly_varies_in_training_does_not_magnify_rounding() ->
     features = random.normal(5, 1, (64, 2)).astype(np.float32)
     features[:, 1] = 3.1415927
     head = Head(2, CLASSES, 0)
-    head.standardise(features)
+    head.standardise(features, np.arange(64))
     with torch.no_grad():
         head.output.weight.fill_(1.0)
         here = head.eval()(torch.tensor(features[:1]))
