@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bundle.cores import usable_cores
 from bundle.manifest import PreprocessSpec
 from trainer.backbone import BackboneSpec, check_backbone, load_encoder, read_backbone_spec, scratch_spec
-from trainer.data import Dataset, Snapshot, Split, build_snapshot, read_dataset, read_split_list
+from trainer.data import Dataset, Snapshot, Split, build_snapshot, check_split_choices, read_dataset, read_split_list
 from trainer.encoders import Encoder, backbone_encoder, pixel_encoder
 from trainer.errors import RunError
 from trainer.evaluate import evaluate_run
@@ -73,13 +73,17 @@ def train(
     snapshot = run.snapshot() if begun else None
     if snapshot is None:
         dataset = _read_dataset(recipe)
-        lists = _SplitLists.read(recipe)  # now: a slip in their names must not show after an hour of features
+        choices = _split_choices(recipe)
+        check_split_choices(dataset, **choices)  # now: a slip must not show after an hour of features
         root, paths = dataset.root, tuple(file.path for file in dataset.files)
         backbone = _choose_backbone(recipe, root, paths)
     else:
-        dataset, lists, root, paths = None, _SplitLists(), Path(snapshot.root), snapshot.paths
+        dataset, root, paths = None, Path(snapshot.root), snapshot.paths
         backbone = run.model().backbone
         check_backbone(backbone)
+    spec = PreprocessSpec(height=backbone.height, width=backbone.width)
+    frozen = not backbone.from_scratch and not recipe.random_weights
+    encoder = backbone_encoder(backbone, spec, cache_dir) if frozen else pixel_encoder(spec, cache_dir)
 
     folder.mkdir(parents=True, exist_ok=True)
     if run.exists and not resume:
@@ -92,13 +96,17 @@ def train(
             "No --backbone given: a small network is trained from random weights. With a few hundred images, transfer"
             " learning is far better: give --backbone the folder of a transformers image model."
         )
-    spec = PreprocessSpec(height=backbone.height, width=backbone.width)
-    frozen = not backbone.from_scratch and not recipe.random_weights
-    encoder = backbone_encoder(backbone, spec, cache_dir) if frozen else pixel_encoder(spec, cache_dir)
     table = _feature_pass(root, paths, spec, encoder, threads, reporter, "features" if frozen else "images")
     if snapshot is None:
         assert dataset is not None
-        snapshot = _make_snapshot(recipe, dataset, table, lists)
+        snapshot = build_snapshot(
+            dataset,
+            sha256=table.sha256,
+            fingerprints=table.fingerprints,
+            unreadable=table.unreadable,
+            seed=recipe.seed,
+            **choices,
+        )
         snapshot.save(run.snapshot_path)
         for warning in snapshot.warnings:
             reporter.say(f"warning: {warning.message}")
@@ -189,33 +197,23 @@ def _feature_pass(
     return table
 
 
-@dataclass(frozen=True)
-class _SplitLists:
-    """Names on the user's lists; None where there is no list."""
-
-    validation: tuple[str, ...] | None = None
-    test: tuple[str, ...] | None = None
-
-    @classmethod
-    def read(cls, recipe: Recipe) -> Self:
-        def names(path: str | None, split: Split) -> tuple[str, ...] | None:
-            return read_split_list(Path(path), split) if path else None
-
-        return cls(names(recipe.validation_list, Split.VALIDATION), names(recipe.test_list, Split.TEST))
+class _SplitChoices(TypedDict):
+    validation_fraction: float
+    test_fraction: float
+    validation_list: tuple[str, ...] | None
+    test_list: tuple[str, ...] | None
 
 
-def _make_snapshot(recipe: Recipe, dataset: Dataset, table: ImageTable, lists: _SplitLists) -> Snapshot:
-    return build_snapshot(
-        dataset,
-        sha256=table.sha256,
-        fingerprints=table.fingerprints,
-        unreadable=table.unreadable,
-        validation_fraction=recipe.validation_fraction,
-        test_fraction=recipe.test_fraction,
-        validation_list=lists.validation,
-        test_list=lists.test,
-        seed=recipe.seed,
-    )
+def _split_choices(recipe: Recipe) -> _SplitChoices:
+    def names(path: str | None, split: Split) -> tuple[str, ...] | None:
+        return read_split_list(Path(path), split) if path else None
+
+    return {
+        "validation_fraction": recipe.validation_fraction,
+        "test_fraction": recipe.test_fraction,
+        "validation_list": names(recipe.validation_list, Split.VALIDATION),
+        "test_list": names(recipe.test_list, Split.TEST),
+    }
 
 
 def _rows_of(snapshot: Snapshot, paths: Sequence[str], table: ImageTable) -> NDArray[np.int64]:

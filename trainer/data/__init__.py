@@ -10,6 +10,7 @@ from trainer.data.fingerprint import FINGERPRINT_BYTES, fingerprint
 from trainer.data.snapshot import Snapshot, build_snapshot
 from trainer.data.sources import Dataset, LabelledFile, read_dataset
 from trainer.data.split import SPLITS, Split, assign_splits, read_split_list
+from trainer.data.split_lists import check_split_choices
 
 __all__ = [
     "FINGERPRINT_BYTES",
@@ -22,6 +23,7 @@ __all__ = [
     "Split",
     "assign_splits",
     "build_snapshot",
+    "check_split_choices",
     "fingerprint",
     "near_duplicate_groups",
     "read_dataset",

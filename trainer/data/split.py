@@ -61,6 +61,24 @@ def assign_splits(
     two or more free groups, one stays in train, and one goes to validation unless that would take another label's last
     training group.  Raises SplitError for impossible fractions, or lists that leave nothing to train on.
     """
+    wanted, splits = listed_splits(len(groups), validation_fraction, test_fraction, validation_rows, test_rows)
+    touched = np.zeros(int(groups.max(initial=-1)) + 1, dtype=np.bool_)
+    touched[groups[splits != TRAIN]] = True
+    free = np.flatnonzero(~touched[groups])
+    if len(free) and (wanted[VALIDATION] or wanted[TEST]):
+        units = Units(label_matrix[free], groups[free], seed)
+        fixed = label_matrix[(splits == TRAIN) & touched[groups]].sum(axis=0)
+        splits[free] = units.assign(wanted, fixed)[units.of_row]
+    return splits
+
+
+def listed_splits(
+    rows: int, validation_fraction: float, test_fraction: float, validation_rows: Mask | None, test_rows: Mask | None
+) -> tuple[list[float], NDArray[np.int8]]:
+    """The fractions of train, validation and test that are left to draw, and the splits by the lists alone, (rows,).
+
+    Raises SplitError as `assign_splits` does.
+    """
     for name, fraction in (("validation", validation_fraction), ("test", test_fraction)):
         if not 0 <= fraction < 1:
             raise SplitError(f"{name} fraction: expected 0 or more and less than 1, found {fraction:g}.")
@@ -72,22 +90,14 @@ def assign_splits(
             f"validation and test fractions: expected a sum below 1, found {validation_fraction:g} and"
             f" {test_fraction:g}. Make them smaller, so that images are left to train on."
         )
-    splits = np.zeros(len(groups), dtype=np.int8)
+    splits = np.zeros(rows, dtype=np.int8)
     if validation_rows is not None:
         splits[validation_rows] = VALIDATION
     if test_rows is not None:
         splits[test_rows] = TEST
     if len(splits) and not (splits == TRAIN).any():
         raise SplitError("lists: expected images left to train on, found all of them listed. Shorten the lists.")
-
-    touched = np.zeros(int(groups.max(initial=-1)) + 1, dtype=np.bool_)
-    touched[groups[splits != TRAIN]] = True
-    free = np.flatnonzero(~touched[groups])
-    if len(free) and (wanted[VALIDATION] or wanted[TEST]):
-        units = Units(label_matrix[free], groups[free], seed)
-        fixed = label_matrix[(splits == TRAIN) & touched[groups]].sum(axis=0)
-        splits[free] = units.assign(wanted, fixed)[units.of_row]
-    return splits
+    return wanted, splits
 
 
 def read_split_list(path: Path, split: Split | None = None) -> tuple[str, ...]:

@@ -9,9 +9,23 @@ from numpy.typing import NDArray
 
 from trainer.data.file_index import FileIndex
 from trainer.data.findings import DatasetWarning, SkippedFile, number, some
-from trainer.data.sources import LabelledFile
-from trainer.data.split import Split
+from trainer.data.sources import Dataset, LabelledFile
+from trainer.data.split import Split, listed_splits
 from trainer.errors import SplitError
+
+
+def check_split_choices(
+    dataset: Dataset,
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    validation_list: Collection[str] | None,
+    test_list: Collection[str] | None,
+) -> None:
+    """Raise the SplitError that `build_snapshot` would raise of these choices, before any image is read."""
+    lists = SplitLists(dataset.files, range(len(dataset.files)), dataset.skipped)
+    rows = lists.rows(Split.VALIDATION, validation_list), lists.rows(Split.TEST, test_list)
+    listed_splits(len(dataset.files), validation_fraction, test_fraction, *rows)
 
 
 class SplitLists:
