@@ -30,7 +30,8 @@ def create_token(name: str, scopes: tuple[str, ...]) -> None:
     """Make a token called NAME and print it: this once, since it cannot be recovered."""
     token = _store().create(name, [Scope(scope) for scope in scopes], datetime.now(UTC))
     click.echo(token)
-    click.echo(f"Send it as the header 'X-Auth-token'. It may: {', '.join(scopes)}.", err=True)
+    use = "Send it as the header 'X-Auth-token', or set ONSIGHT_TOKEN to it for `onsight predict --server`."
+    click.echo(f"{use} It may: {', '.join(scopes)}.", err=True)
 
 
 @command.command("list")

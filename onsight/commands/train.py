@@ -35,7 +35,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 @click.command(cls=SectionedCommand, short_help="Train a classifier from a folder of labelled images.")
 @click.argument("images", type=click.Path(path_type=Path), required=False)
 @run("--out", "run_folder", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="The run's folder.")
-@run("--resume", is_flag=True, help="Go on with the unfinished run in --out.")
+@run("--resume", is_flag=True, help="Go on with the unfinished run in --out; no other option is needed.")
 @run("--overwrite", is_flag=True, help="Start over where --out holds a run.")
 @run("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 @data(
@@ -49,9 +49,15 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 )  # fmt: skip
 @data("--default-label", metavar="LABEL", help="Single-label: the label of images that have none.")
 @data("--validation", "validation_fraction", type=float, metavar="SHARE", help="Of the images.  [default: 0.2]")
-@data("--validation-list", type=click.Path(path_type=Path), metavar="FILE", help="Names the validation images.")
-@data("--test", "test_fraction", type=float, metavar="SHARE", help="Of the images.  [default: 0]")
-@data("--test-list", type=click.Path(path_type=Path), metavar="FILE", help="Names the test images.")
+@data("--validation-list", type=click.Path(path_type=Path), metavar="FILE", help="Instead: their names, one a line.")
+@data(
+    "--test",
+    "test_fraction",
+    type=float,
+    metavar="SHARE",
+    help="Of the images, for the final figures alone.  [default: 0]",
+)
+@data("--test-list", type=click.Path(path_type=Path), metavar="FILE", help="Instead: their names, one a line.")
 @network(
     "--backbone", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
     help="Local transformers folder (config.json and *.safetensors) to transfer from.  [default: a small network is"
