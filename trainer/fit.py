@@ -120,7 +120,7 @@ def fit(
             decisive = row["validation_loss"] if len(validation_rows) else row["train_loss"]
             improved = bool(decisive < state.best_loss - 1e-6)
             best_epoch = epoch if improved else state.best_epoch
-            planned_epochs = min(state.planned_epochs, epoch + _epochs_left(plan, now - began, now - epoch_began))
+            planned_epochs = min(plan.epochs, epoch + _epochs_left(plan, now - began, now - epoch_began, epoch))
             state = replace(  # in one step: an interrupt finds the epoch before or this one, never a mixture
                 state,
                 epoch=epoch,
@@ -224,9 +224,13 @@ def _schedule(step: int, total: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
 
 
-def _epochs_left(plan: FitPlan, elapsed_s: float, epoch_s: float) -> int:
-    """How many epochs like the last one fit into the rest of the budget."""
-    return int(max(0.0, plan.budget_s - elapsed_s) / max(epoch_s, 1e-9))
+def _epochs_left(plan: FitPlan, elapsed_s: float, epoch_s: float, epochs: int) -> int:
+    """How many epochs like the last one fit into the rest of the budget; asked anew after each, longer or shorter.
+
+    The first is slower than the others, so a second may begin as long as any time is left.
+    """
+    left = max(0.0, plan.budget_s - elapsed_s) / max(epoch_s, 1e-9)
+    return max(1, int(left)) if epochs == 1 and left > 0 else int(left)
 
 
 def _update_average(average: nn.Module, model: nn.Module, step: int) -> None:

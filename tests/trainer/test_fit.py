@@ -401,3 +401,9 @@ def test_an_untrained_head_answers_the_base_rates() -> None:
     assert head(torch.zeros(1, WIDTH)).softmax(1)[0].tolist() == pytest.approx([0.75, 0.25], abs=0.01)
     head.start_from_priors(labels, exclusive=False)
     assert head(torch.zeros(1, WIDTH)).sigmoid()[0].tolist() == pytest.approx([0.75, 0.25], abs=0.01)
+
+
+def test_one_slow_epoch_shortens_the_plan_only_until_the_next() -> None:
+    state, rows = run_slowly(replace(PLAN, epochs=10, budget_s=60.0), lambda step: 10.0 if step < 4 else 1.0)
+    assert rows[0]["planned_epochs"] < 10
+    assert state.epoch == rows[-1]["planned_epochs"] > rows[0]["planned_epochs"]
