@@ -88,7 +88,10 @@ class TrustStore:
 
     def remove(self, key_id: str) -> None:
         """Trust this key no longer, under whatever file names it stands. Raises UntrustedKey if it is not there."""
-        self.get(key_id)
+        if all(key.key_id != key_id for key in self.list()):
+            raise UntrustedKey(
+                f"{key_id}: expected the id of a trusted key, found none of that id. `onsight trust list` prints them."
+            )
         try:
             for path, key in self._read_all():
                 if isinstance(key, TrustedKey) and key.key_id == key_id:

@@ -121,7 +121,7 @@ class _Draft:
         files = [LabelledFile(file.path, file.labels[:1], file.split) for file in self.files if file.labels]
         if default_label:
             return files + [LabelledFile(file.path, (default_label,), file.split) for file in bare]
-        self._leave_out([file.path for file in bare], "Label them, or name a default label.")
+        self._leave_out([file.path for file in bare], "Label them, or give a --default-label.")
         return files
 
     def all_labels(self) -> list[LabelledFile]:
@@ -163,7 +163,7 @@ def _from_folders(images: Path, exclude: Iterable[Path]) -> _Draft:
         draft.warnings.append(DatasetWarning("empty_folders", message, empty))
     if not draft.files:
         tables = [file.path for file in listing.skipped if file.path.casefold().endswith((".csv", ".tsv", ".json"))]
-        remedy = f"Did you mean to use {tables[0]} as label file?" if tables else "Name a label file, or make them."
+        remedy = f"Did you mean to use {tables[0]} as label file?" if tables else "Give --labels FILE, or make them."
         raise TooFewLabels(
             f"{root}: expected a folder for each class, such as 'cats' and 'dogs', found"
             f" {number(len(listing.images), 'image')} and no folders. {remedy}"
