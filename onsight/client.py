@@ -21,6 +21,7 @@ from bundle.errors import OnsightError
 
 RETRIED = (429, 503)
 MAX_PAUSE_S = 30.0
+NAME = re.compile(r"[A-Za-z0-9._-]+")
 PREDICT_PATH = re.compile(r"/(?:api|v1)/predict/([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)/?")
 
 
@@ -52,15 +53,26 @@ class Client:
         retries: int = 5,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+        try:
+            parts = urlsplit(url)
+            fits = parts.scheme in ("http", "https") and parts.hostname and not parts.username and not parts.query
+            port = parts.port  # ValueError beyond 65535
+        except ValueError:
+            fits = False
+        if not fits:
             raise ClientError(f"server: expected an address such as http://localhost:8000, found {url!r}.")
         named = PREDICT_PATH.search(parts.path)
         if named:
             project, model = named[1], named[2]
+        for name in (project, model):
+            if name is not None and not NAME.fullmatch(name):
+                raise ClientError(f"model: expected letters, digits, '.', '_' and '-', found {name!r}.")
+        token = (token or "").strip()
+        if not (token.isascii() and token.isprintable()):
+            raise ClientError("token: expected letters, digits and '-' in one line, found others. Copy it again.")
         self._prefix = (parts.path[: named.start()] if named else parts.path).rstrip("/")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+        self._connection = kind(str(parts.hostname), port, timeout=timeout_s)
         self._address = f"{parts.scheme}://{parts.netloc}"
         self._headers = {"X-Auth-token": token} if token else {}
         self._project = project

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from onsight.client import Client, ClientError
+from onsight.client import RETRIED, Client, ClientError
 from onsight.labelling import Answer, Label
 
 # Errors of one image; anything else (no token, no model, no server) would be the same for every image.
@@ -25,7 +25,13 @@ def server_labeller(url: str, token: str | None, model: str | None) -> tuple[Lab
         found: Client = connections.client
         return found
 
-    described = client().describe()
+    with Client(url, token, project=project or "default", model=name or None, retries=0) as first:
+        try:
+            described = first.describe()
+        except ClientError as error:
+            if error.status not in RETRIED:  # a wrong address must not take eight seconds to be told of
+                raise
+            described = client().describe()
 
     def label(data: bytes) -> Answer:
         try:
@@ -37,4 +43,4 @@ def server_labeller(url: str, token: str | None, model: str | None) -> tuple[Lab
         scores = tuple((score["label"], float(score["probability"])) for score in answer["scores"])
         return Answer("", tuple(answer["labels"]), bool(answer["unknown"]), scores)
 
-    return label, tuple(described["labels"])
+    return label, tuple(entry["label"] for entry in described["labels"])

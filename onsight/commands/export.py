@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Turn a run into a signed .onsight bundle that has proven itself.")
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="NAME.onsight")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="NAME.onsight", help="The bundle."
+)
 @click.option(
     "--model", "choice", type=click.Choice(["best", "last"]), default="best", show_default=True,
     help="The one with the lowest validation cross-entropy, or the last.",

@@ -1,0 +1,165 @@
+"""onsight predict --server: the same answers as with the bundle in hand, and every refusal in a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from onsight_process import Onsight
+from onsight_server import onsight_serve
+from tiny_runs import TinyRun
+
+from bundle.home import OnsightHome
+from bundle.keys import SigningKey
+from bundle.trust import TrustStore
+from server.tokens import Scope, TokenStore
+
+
+@pytest.fixture(scope="module")
+def served(
+    single_bundle: Path, maker_key: SigningKey, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    """URL and token of a server with the models default/shapes and shop/goods."""
+    root = tmp_path_factory.mktemp("served")
+    home = OnsightHome(root / "home")
+    TrustStore(home.trust_dir).add(maker_key.public_key, "maker")
+    token = TokenStore(home.tokens_path).create("test", [Scope.PREDICT], datetime(2026, 1, 2, tzinfo=UTC))
+    (root / "models").mkdir()
+    shutil.copy2(single_bundle, root / "models")
+    with onsight_serve(root / "models", home.path) as url:
+        yield url, token
+
+
+@pytest.fixture
+def images(single_run: TinyRun, tmp_path: Path) -> Path:
+    """Good and bad images."""
+    folder = tmp_path / "images"
+    for colour in ("blue", "grün"):
+        shutil.copytree(single_run.images / colour, folder / colour)
+    (folder / "text.jpg").write_text("no image")
+    (folder / "empty.png").write_bytes(b"")
+    return folder
+
+
+def test_a_server_answers_as_the_bundle_does(
+    onsight: Onsight, served: tuple[str, str], single_bundle: Path, images: Path
+) -> None:
+    url, token = served
+    here = onsight("predict", single_bundle, images)
+    there = onsight("predict", "shapes", images, "--server", url, "--token", token)
+    assert there.stderr == here.stderr
+    rows, others = (list(csv.DictReader(io.StringIO(finished.stdout))) for finished in (here, there))
+    assert len(rows) == len(others) == 62
+    for row, other in zip(rows, others, strict=True):
+        assert [row[name] for name in ("file", "labels", "unknown")] == [
+            other[n] for n in ("file", "labels", "unknown")
+        ]
+        assert bool(row["error"]) is bool(other["error"])
+        for name in (name for name in row if name.startswith("score:") and row[name]):
+            assert float(row[name]) == pytest.approx(float(other[name]), abs=1.1e-3)  # each is rounded
+
+
+def test_the_only_model_need_not_be_named_and_the_token_may_come_from_the_environment(
+    onsight: Onsight, served: tuple[str, str], images: Path
+) -> None:
+    url, token = served
+    named = onsight("predict", "default/shapes", images, "--server", url + "/", "--token", token)
+    assert onsight("predict", images, "--server", url, ONSIGHT_TOKEN=token).stdout == named.stdout
+    assert onsight("predict", images, "--server", f"{url}/api/predict/default/shapes", ONSIGHT_TOKEN=token).code == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "token", "words"),
+    [
+        ("shapes", "onsight_wrong", "token"),
+        ("shapes", None, "token"),
+        ("nothing", "right", "No model of this name is served here"),
+        ("shop/shapes", "right", "No model of this name is served here"),
+        ("sh apes/x y", "right", "model: expected"),
+        ("../../health", "right", "model: expected"),
+    ],
+)
+def test_a_refusal_is_told_of_in_a_line(
+    model: str, token: str | None, words: str, onsight: Onsight, served: tuple[str, str], images: Path, tmp_path: Path
+) -> None:
+    url, right = served
+    options = [] if token is None else ["--token", right if token == "right" else token]
+    refused = onsight("predict", model, images, "--server", url, "--out", "results.csv", *options)
+    assert words in refused.error
+    assert refused.code == 1
+    assert right not in refused.stderr
+    assert not (tmp_path / "results.csv").exists()
+
+
+def test_where_no_server_is_that_is_said(onsight: Onsight, images: Path) -> None:
+    refused = onsight("predict", images, "--server", "http://127.0.0.1:9", "--token", "x")
+    assert refused.error == "http://127.0.0.1:9: no answer (ConnectionRefusedError). Is the server running?"
+
+
+@contextmanager
+def scripted(answers: list[object]) -> Iterator[str]:
+    """A server that gives these answers in turn, bytes as they are and all else as JSON, and then closes its door."""
+    waiting = iter(answers)
+    left = len(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            nonlocal left
+            left -= 1
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answer = next(waiting)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+
+        def do_GET(self) -> None:
+            self.do_POST()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+
+        def serve() -> None:
+            while left:
+                server.handle_request()
+            server.server_close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield url
+        thread.join()
+
+
+def test_what_is_no_onsight_server_is_told_of(onsight: Onsight, images: Path) -> None:
+    with scripted([b"<html>hello</html>"]) as url:
+        refused = onsight("predict", "shapes", images, "--server", url, "--token", "x")
+    assert "expected JSON, found something else. Is this an Onsight server?" in refused.error
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_away_leaves_the_answers_so_far(onsight: Onsight, images: Path, tmp_path: Path) -> None:
+    model = {"labels": [{"label": "blue", "threshold": 0.5}]}
+    answer = {"labels": ["blue"], "unknown": False, "scores": [{"label": "blue", "probability": 0.9}]}
+    with scripted([model, *[answer] * 20]) as url:
+        finished = onsight(
+            "predict", "shapes", images, "--server", url, "--workers", "1", "--out", "results.csv", "--json"
+        )  # fmt: skip
+    assert finished.code == 1
+    assert finished.stderr.splitlines() == [
+        "20 of 62 images labelled: blue 20",
+        "Stopped: 42 images were not looked at",
+        "Written: results.csv",
+        f"Error: {url}: no answer (ConnectionRefusedError). Is the server running?",
+    ]
+    assert len(json.loads((tmp_path / "results.csv").read_text())) == 20
