@@ -24,8 +24,8 @@ from bundle.decode import ImageLimits
 from bundle.errors import ImageError
 from bundle.image_limits import read_image_file
 from bundle.manifest import PreprocessSpec
-from bundle.preprocess import preprocess
-from trainer.data.fingerprint import FINGERPRINT_BYTES, fingerprint
+from bundle.preprocess import preprocess_picture
+from trainer.data.fingerprint import FINGERPRINT_BYTES, fingerprint_picture
 from trainer.feature_cache import FeatureCache
 
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.generic]]
@@ -160,10 +160,10 @@ def _read(
         digest = hashlib.sha256(data).hexdigest()
         if digest in cache:
             return _Row(digest), None
-        image = preprocess(data, spec, limits)  # (H,W,3) uint8
+        picture = preprocess_picture(data, spec, limits)
     except (ImageError, OSError) as error:
         return _Row("", error=str(error)), None
-    return _Row(digest, print=fingerprint(image)), image
+    return _Row(digest, print=fingerprint_picture(picture)), np.asarray(picture)  # (H,W,3) uint8
 
 
 def _encode_batch(read: list[tuple[_Row, NDArray[np.uint8] | None]], encode: Encode) -> list[_Row]:

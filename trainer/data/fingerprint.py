@@ -39,7 +39,12 @@ def fingerprint(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ValueError(f"expected a uint8 image of shape (H, W, 3), found {image.dtype} {image.shape}")
-    grid = Image.fromarray(image).resize((_GRID, _GRID), Image.Resampling.BOX, reducing_gap=1.0)
+    return fingerprint_picture(Image.fromarray(image))
+
+
+def fingerprint_picture(picture: Image.Image) -> NDArray[np.uint8]:
+    """`fingerprint` of a Pillow image of mode RGB."""
+    grid = picture.resize((_GRID, _GRID), Image.Resampling.BOX, reducing_gap=1.0)
     box = _small_object(np.asarray(grid))
     small = grid.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, box=box) if box else grid.reduce(_GRID // _SIDE)
     pixels = np.asarray(small, dtype=np.float32)  # (32,32,3)
