@@ -61,7 +61,7 @@ def command(folder: Path, port: int, minutes: float, once: bool) -> None:
     _title(3, "onsight export")
     bundle = folder / "models" / "digits.onsight"
     with TerminalReporter() as reporter:
-        exported = export_run(run, bundle, own_key(home), name="digits", step=reporter.progress)
+        exported = export_run(run, bundle, own_key(home), name="digits", step=reporter.step)
     parity = exported.manifest.variants[0].parity
     click.echo(f"{bundle}: signed; parity {parity.max_difference:.1e} on {parity.images} images", err=True)
 

@@ -58,7 +58,7 @@ def command(
     with TerminalReporter() as reporter:
         exported = export_run(
             Run(run_folder), out, key, choice=choice, name=name, version=model_version, images=images,
-            backbone=backbone, step=reporter.progress,
+            backbone=backbone, step=reporter.step,
         )  # fmt: skip
     manifest = exported.manifest
     parity = manifest.variants[0].parity
