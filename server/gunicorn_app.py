@@ -8,9 +8,11 @@ workers always serve the same models. SIGHUP reads the models folder again, into
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +26,7 @@ from bundle.trust import TrustStore
 from server.app import create_app
 from server.auth import check_safe_to_listen
 from server.engine import OnnxRuntimeOptions, onnx_runtime_factory
+from server.errors import ConfigurationError
 from server.gunicorn_parts import OnsightArbiter, OnsightLogger, OnsightWorker
 from server.lifecycle import Lifecycle
 from server.logs import configure_logging
@@ -45,9 +48,29 @@ def serve(settings: ServerSettings) -> None:
     configure_logging(settings.log_format, settings.log_level)
     tokens = TokenStore(OnsightHome(settings.home).tokens_path)
     check_safe_to_listen(settings, tokens)
+    check_port_is_free(settings)
     if not tokens.list() and not settings.allow_anonymous_loopback:
         log.warning("no token yet: create one with `onsight token create NAME`; it works without a restart")
     OnsightApplication(settings, tokens).run()
+
+
+def check_port_is_free(settings: ServerSettings) -> None:
+    """Raises ConfigurationError where another program listens already; Gunicorn would not say what to do."""
+    host = settings.host.strip("[]")
+    try:
+        family = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)[0][0]
+    except OSError:
+        return  # Gunicorn says what is wrong with the address
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, settings.port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigurationError(
+                    f"port {settings.port}: expected it to be free, found another program on it. Stop that, or choose"
+                    " another with --port or ONSIGHT_PORT."
+                ) from error
 
 
 class OnsightApplication(BaseApplication):  # type: ignore[misc]
@@ -103,6 +126,8 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
                 "url": self._settings.url,
             },
         )
+        if not self._shelf.bundles:
+            log.warning("nothing to serve: put .onsight bundles into the folder, then send SIGHUP or start again")
         gc.collect()
         gc.freeze()  # what stands now is shared by all workers; their collectors need not touch it
 

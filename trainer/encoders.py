@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +32,17 @@ class Encoder:
     cache: FeatureCache
 
 
-def backbone_encoder(backbone: BackboneSpec, spec: PreprocessSpec, cache_dir: Path) -> Encoder:
+def backbone_encoder(
+    backbone: BackboneSpec, spec: PreprocessSpec, cache_dir: Path, say: Callable[[str], None] = lambda _text: None
+) -> Encoder:
     """Features (n,D) float32 of the frozen backbone, one thread a session call; the graph is built once and kept."""
     name = f"{backbone.sha256[:32]}-{cache_key(repr(backbone.mean), repr(backbone.std), TAPS)[:8]}"
     path = cache_dir / "encoders" / f"{name}-{spec.height}x{spec.width}.graph"
-    session = _open_session(_read_graph(path) or _build_graph(backbone, path))
+    graph = _read_graph(path)
+    if graph is None:
+        say(f"preparing {backbone.name} for {spec.width}x{spec.height} images, once: 10 to 60 s")
+        graph = _build_graph(backbone, path)
+    session = _open_session(graph)
 
     def encode(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         features: NDArray[np.float32] = session.run(["features"], {"images": images})[0]

@@ -83,7 +83,7 @@ def train(
         check_backbone(backbone)
     spec = PreprocessSpec(height=backbone.height, width=backbone.width)
     frozen = not backbone.from_scratch and not recipe.random_weights
-    encoder = backbone_encoder(backbone, spec, cache_dir) if frozen else pixel_encoder(spec, cache_dir)
+    encoder = backbone_encoder(backbone, spec, cache_dir, reporter.say) if frozen else pixel_encoder(spec, cache_dir)
 
     folder.mkdir(parents=True, exist_ok=True)
     if run.exists and not resume:
@@ -145,7 +145,7 @@ def _with_absolute_paths(recipe: Recipe) -> Recipe:
     """The recipe may be read from another folder later: by a resume, a report, an export."""
     names = ("images", "labels_file", "backbone", "validation_list", "test_list")
     given = {name: getattr(recipe, name) for name in names}
-    return recipe.model_copy(update={n: str(Path(value).absolute()) for n, value in given.items() if value})
+    return recipe.model_copy(update={n: str(Path(value).resolve()) for n, value in given.items() if value})
 
 
 def _read_dataset(recipe: Recipe) -> Dataset:
@@ -183,17 +183,20 @@ def _feature_pass(
     def run_pass(chosen: Sequence[str], progress: Progress | None) -> ImageTable:
         return extract(root, chosen, spec, encoder.encode, encoder.cache, workers=workers, progress=progress)
 
+    began, computed = time.monotonic(), 0
     if len(paths) > 4 * SAMPLE_IMAGES:
         sampled = sample_paths(paths, SAMPLE_IMAGES)
-        run_pass(sampled[::4], None)  # the first runs of a session are slow
+        warm = run_pass(sampled[::4], None)  # the first runs of a session are slow
         sample = run_pass([path for place, path in enumerate(sampled) if place % 4], None)
+        computed = warm.computed + sample.computed
         if sample.computed:
             estimate_s = sample.seconds / sample.computed * len(paths)
             reporter.say(f"{stage} of {len(paths):,} images: about {duration(estimate_s)}")
     table = run_pass(paths, lambda done, total: reporter.progress(stage, done, total))
-    recalled = len(paths) - table.computed - len(table.unreadable)
-    note = f", {recalled:,} recalled from the cache" if recalled > SAMPLE_IMAGES else ""
-    reporter.say(f"{stage}: {table.computed:,} computed{note} in {duration(table.seconds)}")
+    computed += table.computed
+    recalled = len(paths) - computed - len(table.unreadable)
+    parts = [f"{count:,} {what}" for count, what in ((computed, "computed"), (recalled, "recalled")) if count]
+    reporter.say(f"{stage}: {', '.join(parts) or 'none'} in {duration(time.monotonic() - began)}")
     return table
 
 

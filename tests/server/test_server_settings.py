@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from bundle.cores import usable_cores
 from onsight.configuration import render_configuration
 from server.auth import check_safe_to_listen
 from server.errors import ConfigurationError
-from server.gunicorn_app import gunicorn_options
+from server.gunicorn_app import check_port_is_free, gunicorn_options
 from server.settings import ServerSettings
 from server.tokens import TokenStore
 
@@ -72,3 +73,13 @@ def test_a_container_quota_bounds_the_cores(quota: str, cores: int | None, tmp_p
     file = tmp_path / "cpu.max"
     file.write_text(quota)
     assert usable_cores(file) == (cores or usable_cores(tmp_path / "absent"))
+
+
+def test_a_port_in_use_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        settings = ServerSettings(home=tmp_path, port=other.getsockname()[1])
+        with pytest.raises(ConfigurationError, match="--port"):
+            check_port_is_free(settings)
+    check_port_is_free(settings)

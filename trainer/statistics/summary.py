@@ -45,11 +45,7 @@ def compute_statistics(
     if thresholds_from not in ("validation", "train"):
         raise ValueError(f"thresholds_from: expected validation or train, found {thresholds_from!r}.")
     held = check_scores(task, labels, splits)
-    notes = [
-        Note(code=f"NO_{name.upper()}_IMAGES", message=f"There are no {name} images, so nothing is measured on them.")
-        for name in SPLITS
-        if name not in held
-    ]
+    notes = [Note(code=f"NO_{name.upper()}_IMAGES", message=_without(name)) for name in SPLITS if name not in held]
     temperature, fitted_on = _temperature(task, held, notes)
     thresholds, chosen_from = _thresholds(task, labels, held, thresholds_from, temperature, notes)
     energy_threshold, known_rejected = _energy_threshold(task, held)
@@ -139,3 +135,12 @@ def _energy_threshold(task: Task, held: Mapping[str, SplitScores]) -> tuple[floa
     found = split_energy(held[reference].logits, task)
     threshold = float(f"{np.percentile(found.astype(np.float64), _ENERGY_PERCENTILE):.6g}")
     return threshold, float(np.mean(found < np.float32(threshold)))
+
+
+def _without(split: str) -> str:
+    if split == "test":
+        return (
+            "There are no test images. The validation images chose the model, its temperature and its thresholds, so"
+            " figures on them flatter: keep some images aside, for example with --test 0.2."
+        )
+    return f"There are no {split} images, so nothing is measured on them."
