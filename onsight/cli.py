@@ -23,7 +23,7 @@ COMMANDS = {
     "predict": "Label a folder of images with a bundle or a server.",
     "token": "Who may ask the server.",
     "trust": "Whose bundles this machine accepts.",
-    "demo": "All of it in three minutes, on handwritten digits.",
+    "demo": "All of it in a minute or two, on handwritten digits.",
 }
 EXTRAS = {
     "torch": "train", "transformers": "train", "sklearn": "train", "scipy": "train", "safetensors": "train",

@@ -29,6 +29,12 @@ def server_labeller(url: str, token: str | None, model: str | None) -> tuple[Lab
         try:
             described = first.describe()
         except ClientError as error:
+            if error.status == 401 and not token:
+                raise ClientError(
+                    f"{url}: expected a token, found none. Give --token, or set ONSIGHT_TOKEN; `onsight token create"
+                    " NAME` on the server's machine makes one.",
+                    error.status,
+                ) from error
             if error.status not in RETRIED:  # a wrong address must not take eight seconds to be told of
                 raise
             described = client().describe()

@@ -14,19 +14,32 @@ from pathlib import Path
 
 import click
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 120.0
+STOPPED_WITHIN_S = 60.0
+EDGE = 16  # pixels of the network's input; the digits were scanned at 8: six seconds of training give 0.99
+EPOCHS = 30
 LEAST_RIGHT = 0.9
 
 
 @click.command(short_help="Train, export, serve and predict on handwritten digits.")
-@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default="demo", show_default=True)
-@click.option("--port", type=int, default=8000, show_default=True, help="The next free one is taken if it is busy.")
-@click.option("--minutes", type=float, default=1.0, show_default=True, help="Time budget of the training loop.")
-@click.option("--once", is_flag=True, help="Stop the server at the end and exit: for checks.")
+@click.option(
+    "--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default="demo", show_default=True,
+    metavar="FOLDER", help="Where everything goes; an earlier demo there is replaced.",
+)  # fmt: skip
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8000, show_default=True, metavar="N",
+    help="The next free one is taken if it is busy.",
+)  # fmt: skip
+@click.option(
+    "--minutes", type=click.FloatRange(0, 60, min_open=True), default=0.5, show_default=True, metavar="N",
+    help="Time budget of the training loop.",
+)  # fmt: skip
+@click.option("--once", is_flag=True, help="Stop the server at the end, and exit with 0 if its answers are right.")
 def command(folder: Path, port: int, minutes: float, once: bool) -> None:
-    """Train a classifier of handwritten digits, export it, serve it and ask it: under three minutes, no network.
+    """Train a classifier of handwritten digits, export it, serve it and ask it: a minute or two, without a network.
 
-    Everything lies in one folder, which holds its own keys and tokens; your own stay untouched.
+    Everything goes into one folder, which has keys and tokens of its own; yours stay as they are. The server stays up,
+    and the last lines say how to ask it and how to stop it.
     """
     from bundle.home import OnsightHome
     from exporter.export import export_run
@@ -55,7 +68,10 @@ def command(folder: Path, port: int, minutes: float, once: bool) -> None:
 
     _title(2, "onsight train")
     with TerminalReporter() as reporter:
-        recipe = Recipe(images=str(folder / "images"), minutes=minutes, validation_fraction=0.15, test_fraction=0.15)
+        recipe = Recipe(
+            images=str(folder / "images"), minutes=minutes, epochs=EPOCHS, input_height=EDGE, input_width=EDGE,
+            validation_fraction=0.15, test_fraction=0.15,
+        )  # fmt: skip
         run = train(recipe, folder / "run", home.cache_dir, reporter).run
 
     _title(3, "onsight export")
@@ -73,19 +89,23 @@ def command(folder: Path, port: int, minutes: float, once: bool) -> None:
     try:
         _wait_until_ready(server, url, folder / "server.log")
         _title(5, f"onsight predict: {len(held_out)} images that the model has never seen")
-        client = Client(url, token, model="digits")
-        answers = [client.predict(path.read_bytes())["labels"] for path, _ in held_out]
+        with Client(url, token, model="digits") as client:
+            answers = [client.predict(path.read_bytes()) for path, _ in held_out]
     except BaseException:
-        server.terminate()
+        _stop(server)
         raise
-    right = sum(answer == [label] for answer, (_, label) in zip(answers, held_out, strict=True))
-    click.echo(f"{right} of {len(held_out)} right", err=True)
-    if once or right < LEAST_RIGHT * len(held_out):
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
-    if right < LEAST_RIGHT * len(held_out):
+    seen = [answer["scores"][0]["label"] == label for answer, (_, label) in zip(answers, held_out, strict=True)]
+    unknown = [bool(answer["unknown"]) for answer in answers]
+    right = sum(is_right and not is_unknown for is_right, is_unknown in zip(seen, unknown, strict=True))
+    wrong = len(held_out) - right - sum(unknown)
+    click.echo(f"{right} of {len(held_out)} right, {wrong} wrong, {sum(unknown)} called unknown", err=True)
+    enough = sum(seen) >= LEAST_RIGHT * len(held_out)
+    if once or not enough:
+        _stop(server)
+    if not enough:
         raise click.ClickException(
-            f"expected at least {LEAST_RIGHT:.0%} right answers, found {right} of {len(held_out)}"
+            f"expected the right digit first in at least {LEAST_RIGHT:.0%} of the answers, found it in {sum(seen)} of"
+            f" {len(held_out)}. See {run.report_path}"
         )
     example = held_out[0][0]
     click.echo(f"\nAll of it took {duration(time.monotonic() - began)}.")
@@ -125,6 +145,15 @@ def _start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
             command_line, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
             start_new_session=True,
         )  # fmt: skip
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(STOPPED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:

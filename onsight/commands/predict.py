@@ -71,6 +71,8 @@ def command(
         assert model is not None
         if not model.exists():
             raise click.ClickException(f"{model}: expected a .onsight bundle, found nothing there.")
+        if model.is_dir() and not (model / "manifest.json").is_file():
+            raise click.ClickException(f"{model}: expected a .onsight bundle, found a folder. Name the file in it.")
         label, labels = bundle_labeller(model, OnsightHome.from_environment().trust_dir, ("CPUExecutionProvider",))
 
     root = images.parent if images.is_file() else images

@@ -33,7 +33,8 @@ def command(**choices: Any) -> None:
     curl -H 'X-Auth-token: ...' --data-binary @x.jpg localhost:8000/api/predict/default/trash
 
     A page to drop images on is at http://localhost:8000. Beyond this machine (--host 0.0.0.0) it is reachable only once
-    there is a token. Every option is an environment variable too, and there are more: docs/configuration.md.
+    there is a token. Bundles that come later are served after `kill -HUP` of the server. Every option is an
+    environment variable too, and there are more: docs/configuration.md.
     """
     from pydantic import ValidationError
 
