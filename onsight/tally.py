@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from bundle.errors import OnsightError
 from onsight.labelling import Answer
@@ -21,6 +25,25 @@ class Tally:
         self.counts: Counter[str] = Counter()
         self.interrupted = False
         self.error: OnsightError | None = None
+        self._asked_to_stop = False
+
+    @contextmanager
+    def ended_by_interrupt(self) -> Iterator[None]:
+        """Within the block Ctrl-C and SIGTERM end the answers after the next one, wherever they strike; a second Ctrl-C
+        strikes at once.
+        """
+
+        def ask(_number: int, _frame: FrameType | None) -> None:
+            self._asked_to_stop = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.write(2, b"\nStopping after the images under way. Ctrl-C again ends at once.\n")
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def watch(self, answers: Iterable[Answer]) -> Iterator[Answer]:
         """Pass the answers on; one that cannot be had ends them, and raises only where it is the first."""
@@ -28,6 +51,9 @@ class Tally:
             for answer in answers:
                 self._count(answer)
                 yield answer
+                if self._asked_to_stop:
+                    self.interrupted = True
+                    return
         except KeyboardInterrupt:
             if not self.images:
                 raise

@@ -21,7 +21,7 @@ EPOCHS = 30
 LEAST_RIGHT = 0.9
 
 
-@click.command(short_help="Train, export, serve and predict on handwritten digits.")
+@click.command()
 @click.option(
     "--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default="demo", show_default=True,
     metavar="FOLDER", help="Where everything goes; an earlier demo there is replaced.",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from trainer.run import ModelChoice
 
 
-@click.command(short_help="Turn a run into a signed .onsight bundle that has proven itself.")
+@click.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="NAME.onsight", help="The bundle."

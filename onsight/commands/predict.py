@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 
-@click.command(short_help="Label a folder of images with a bundle or a server.")
+@click.command()
 @click.argument("arguments", metavar="[MODEL] IMAGES", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -87,11 +87,13 @@ def command(
     tally = Tally(len(files))
     counted = tally.watch(bar)
     write = write_json if as_json or (out is not None and out.suffix.lower() == ".json") else write_csv
-    if out is not None or to_stdout:
-        with open_results(out) as file:
-            write(counted, labels, file)
-    else:
-        deque(counted, maxlen=0)
+    with tally.ended_by_interrupt():
+        if out is not None or to_stdout:
+            with open_results(out) as file:
+                write(counted, labels, file)
+        else:
+            deque(counted, maxlen=0)
+    bar.close()
     click.echo(tally.summary(), err=True)
     for place in (out, group_folder):
         if place is not None:

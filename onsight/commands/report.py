@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 
-@click.command(short_help="Print a run's statistics and write its report page.")
+@click.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option(
     "--model", "choice", type=click.Choice(["best", "last"]), default="best", show_default=True,

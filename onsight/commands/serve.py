@@ -12,7 +12,7 @@ from onsight.usage import usage_error
 OPTION_NAMES = {"models_dir": "MODELS", "allow_anonymous_loopback": "--anonymous-loopback"}
 
 
-@click.command(short_help="Serve a folder of bundles over HTTP.")
+@click.command()
 @click.argument("models_dir", metavar="[MODELS]", type=click.Path(path_type=Path), required=False)
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="[default: 8000]")

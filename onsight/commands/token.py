@@ -15,7 +15,7 @@ def _store() -> TokenStore:
     return TokenStore(OnsightHome.from_environment().tokens_path)
 
 
-@click.group(short_help="Who may ask the server.")
+@click.group()
 def command() -> None:
     """Access tokens. Only their digests are kept; a running server knows of a change at once."""
 

@@ -32,7 +32,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-@click.command(cls=SectionedCommand, short_help="Train a classifier from a folder of labelled images.")
+@click.command(cls=SectionedCommand)
 @click.argument("images", type=click.Path(path_type=Path), required=False)
 @run("--out", "run_folder", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="The run's folder.")
 @run("--resume", is_flag=True, help="Go on with the unfinished run in --out; no other option is needed.")

@@ -17,7 +17,7 @@ def _store() -> TrustStore:
     return TrustStore(OnsightHome.from_environment().trust_dir)
 
 
-@click.group(short_help="Whose bundles this machine accepts.")
+@click.group()
 def command() -> None:
     """Keys whose bundles this machine accepts. A bundle signed with any other key is refused."""
 
