@@ -66,7 +66,7 @@ def onsight_processes() -> Iterator[OnsightProcesses]:
 def onsight(onsight_processes: OnsightProcesses, home: OnsightHome, tmp_path: Path) -> Onsight:
     """Run `onsight` in the test's own folder: onsight("train", images, "--out", "run") -> Finished."""
 
-    def run(*arguments: object, home: OnsightHome = home, **environment: str) -> Finished:
-        return onsight_processes.run([str(a) for a in arguments], tmp_path, home.path, environment)
+    def run(*arguments: object, home: OnsightHome = home, cwd: Path = tmp_path, **environment: str) -> Finished:
+        return onsight_processes.run([str(a) for a in arguments], cwd, home.path, environment)
 
     return run

@@ -17,8 +17,10 @@ from tiny_runs import TinyRun, shapes
 from bundle.home import OnsightHome
 
 
-def make_inputs(folder: Path, single_run: TinyRun) -> None:
-    """Wrong inputs of every kind, in the folder in which the commands run."""
+@pytest.fixture(scope="module")
+def inputs(single_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wrong inputs of every kind, and some right ones, in a folder in which commands run. Leave it as it is."""
+    folder = tmp_path_factory.mktemp("inputs")
     (folder / "empty").mkdir()
     (folder / "one" / "red").mkdir(parents=True)
     for number in range(3):
@@ -40,6 +42,7 @@ def make_inputs(folder: Path, single_run: TinyRun) -> None:
     (folder / "pickled" / "pytorch_model.bin").write_bytes(b"pickle")
     shutil.copytree(single_run.images, folder / "photos")
     shutil.copytree(single_run.folder, folder / "run")
+    return folder
 
 
 # what is typed, exit code, words of the message
@@ -118,31 +121,25 @@ FOUND_LATE = ("train unreadable --out new", "train photos --out new --validation
 
 
 @pytest.mark.parametrize(("typed", "code", "words"), MISTAKES, ids=[typed for typed, _, _ in MISTAKES])
-def test_a_mistake_is_told_of_in_a_line(
-    typed: str, code: int, words: str, onsight: Onsight, single_run: TinyRun, tmp_path: Path
-) -> None:
-    make_inputs(tmp_path, single_run)
-    before = sorted(path for path in tmp_path.rglob("*") if "home" not in path.parts)
-    finished = onsight(*typed.split())
+def test_a_mistake_is_told_of_in_a_line(typed: str, code: int, words: str, onsight: Onsight, inputs: Path) -> None:
+    before = set(inputs.rglob("*"))
+    finished = onsight(*typed.split(), cwd=inputs)
     assert words in finished.error
     assert finished.code == code
     assert len(finished.error) < 400
-    after = sorted(path for path in tmp_path.rglob("*") if "home" not in path.parts)
-    written = {path.relative_to(tmp_path).as_posix() for path in {*after} - {*before}}
-    if typed in FOUND_LATE:
-        assert written <= {"stdout.txt", "stderr.txt", "new", "new/recipe.json", "new/events.jsonl"}
-    else:
-        assert written == {"stdout.txt", "stderr.txt"}
+    written = {path.relative_to(inputs).as_posix() for path in set(inputs.rglob("*")) - before}
+    shutil.rmtree(inputs / "new", ignore_errors=True)
+    assert written <= ({"new", "new/recipe.json", "new/events.jsonl"} if typed in FOUND_LATE else set())
 
 
 @pytest.mark.slow
 def test_a_slip_that_is_found_late_can_be_mended_and_the_command_given_again(
-    onsight: Onsight, single_run: TinyRun, tmp_path: Path
+    onsight: Onsight, inputs: Path, tmp_path: Path
 ) -> None:
-    make_inputs(tmp_path, single_run)
-    quick = ["--epochs", "2", "--size", "16", "--threads", "1"]
-    assert onsight("train", "photos", "--out", "new", "--validation-list", "list.txt", *quick).code == 1
-    assert onsight("train", "photos", "--out", "new", *quick).code == 0
+    given = ["train", inputs / "photos", "--out", "new", "--epochs", "2", "--size", "16", "--threads", "1"]
+    assert onsight(*given, "--validation-list", inputs / "list.txt").code == 1
+    assert (tmp_path / "new").is_dir()
+    assert onsight(*given).code == 0
 
 
 def test_a_wrong_setting_in_the_environment_is_told_of_by_its_own_name(onsight: Onsight, tmp_path: Path) -> None:
