@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import sys
 from typing import Any
 
@@ -50,6 +51,8 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a label that the terminal cannot show must not end a training
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except OnsightError as error:
@@ -60,7 +63,10 @@ class LazyGroup(click.Group):
             if error.errno in (None, errno.EPIPE):  # click ends quietly where nobody reads on
                 raise
             place = "" if error.filename is None else f"{error.filename}: "
-            raise click.ClickException(f"{place}{error.strerror}.") from error
+            raise click.ClickException(
+                f"{place}expected to read or write here, found: {error.strerror}. Check the path, its permissions and"
+                " the free space."
+            ) from error
         except KeyboardInterrupt:
             click.echo("\nStopped.", err=True)
             ctx.exit(1)

@@ -96,11 +96,8 @@ def open_results(path: Path | None) -> Iterator[IO[str]]:
     File names that are no UTF-8 are written with backslashes.
     """
     if path is None:
-        stdout = sys.stdout
-        if isinstance(stdout, io.TextIOWrapper):
-            stdout.reconfigure(errors="backslashreplace")
-        yield stdout
-        stdout.flush()
+        yield sys.stdout
+        sys.stdout.flush()
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as file:

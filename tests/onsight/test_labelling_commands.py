@@ -7,12 +7,15 @@ import io
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from onsight_process import Onsight
+from onsight_process import Onsight, command_environment
+from onsight_server import SCRIPT
 from tiny_runs import ODD_LABELS, TinyRun, shapes
 
+from bundle.home import OnsightHome
 from onsight.labelling import Answer, find_images
 from onsight.results import folder_names, write_csv, write_json
 
@@ -196,8 +199,19 @@ def test_names_that_are_no_utf8_are_written_all_the_same(onsight: Onsight, singl
     (entry,) = onsight("predict", single_bundle, "odd", "--json").json
     assert entry["file"] == name  # JSON's own escape
     assert onsight("predict", single_bundle, "odd", "--out", "out.csv").code == 0
-    plain = onsight("predict", single_bundle, "odd", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
-    assert plain.code == 0
+
+
+@pytest.mark.parametrize("arguments", [["predict", "MODEL", "IMAGES"], ["report", "RUN"]], ids=lambda value: value[0])
+@pytest.mark.slow
+def test_a_terminal_of_ascii_alone_ends_no_command(
+    arguments: list[str], single_bundle: Path, single_run: TinyRun, home: OnsightHome
+) -> None:
+    places = {"MODEL": single_bundle, "IMAGES": single_run.images / "grün", "RUN": single_run.folder}
+    found = subprocess.run(
+        [SCRIPT, *(str(places.get(argument, argument)) for argument in arguments)], capture_output=True, check=True,
+        env=command_environment(home.path, {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}),
+    )  # fmt: skip
+    assert b"gr\\xfcn" in found.stdout or "grün".encode() in found.stdout
 
 
 def test_images_are_found_by_any_spelling_of_their_ending_and_hidden_ones_are_not(mixed: Path) -> None:
