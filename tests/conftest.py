@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from bundle.keys import SigningKey
 from bundle.manifest import Task
 from bundle.trust import TrustStore
 from exporter.export import export_run
+
+# A run in the background of a script inherits an ignored SIGINT, and so would every process that tests send Ctrl-C to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
