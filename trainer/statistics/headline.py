@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.statistics import intervals, metrics
-from trainer.statistics.curves import RankCurve
 
 Interval = tuple[float, float] | None
 
@@ -98,15 +97,15 @@ def _with_cross_entropy(
 def mean_average_precision(
     truth: NDArray[np.bool_],
     probabilities: NDArray[np.float32],
-    curves: Sequence[RankCurve | None],
+    average_precisions: Sequence[float | None],
     resamples: int,
     rng: np.random.Generator,
 ) -> tuple[float | None, Interval]:
     """The mean over labels that have images, as a label without any has no average precision."""
-    held = [place for place, curve in enumerate(curves) if curve is not None]
+    held = [place for place, average_precision in enumerate(average_precisions) if average_precision is not None]
     if not held:
         return None, None
-    value = float(np.mean([curve.average_precision for curve in curves if curve is not None]))
+    value = float(np.mean([each for each in average_precisions if each is not None]))
     drawn = intervals.rank_resamples(truth.shape[0], truth.shape[1], resamples)
     if not drawn:
         return value, None

@@ -73,7 +73,7 @@ def split_statistics(scores: SplitScores, settings: Settings, rng: np.random.Gen
     probabilities = split_probabilities(scores.logits, task, settings.temperature)
     losses = image_losses(scores.logits, truth, task, settings.temperature)
     decided = decisions(probabilities, settings)
-    curves = [rank_curve(truth[:, place], probabilities[:, place]) for place in range(len(settings.labels))]
+    curves = _curves(truth, probabilities, settings)
     before = reliability(split_probabilities(scores.logits, task, 1.0), truth, task)
     after = reliability(probabilities, truth, task)
 
@@ -86,8 +86,9 @@ def split_statistics(scores: SplitScores, settings: Settings, rng: np.random.Gen
         counts = metrics.counts_from_labels(truth, decided)
         values, bounds = multi_label_metrics(truth, decided, losses, settings.resamples, rng)
     values["mean_average_precision"], bounds["mean_average_precision"] = mean_average_precision(
-        truth, probabilities, curves, settings.resamples, rng
-    )
+        truth, probabilities, [None if curve is None else curve.average_precision for curve in curves],
+        settings.resamples, rng,
+    )  # fmt: skip
     values["expected_calibration_error"] = after.expected_calibration_error
 
     each = metrics.per_class(counts)
@@ -113,7 +114,7 @@ def split_statistics(scores: SplitScores, settings: Settings, rng: np.random.Gen
         ),
         confusion=None if matrix is None else _confusion(matrix),
         pooled_curve=_pooled_curve(truth, probabilities),
-        curves=_curves(truth, probabilities, curves, settings),
+        curves=tuple(curve for curve in curves if curve is not None),
         calibration=SplitCalibration(before=_reliability(before), after=_reliability(after)),
         known_rejected_fraction=float(
             np.mean(split_energy(scores.logits, task) < np.float32(settings.energy_threshold))
@@ -176,28 +177,23 @@ def _reliability(binned: ReliabilityBins) -> Reliability:
 
 
 def _curves(
-    truth: NDArray[np.bool_],
-    probabilities: NDArray[np.float32],
-    curves: Sequence[RankCurve | None],
-    settings: Settings,
-) -> tuple[PrecisionRecallCurve, ...]:
+    truth: NDArray[np.bool_], probabilities: NDArray[np.float32], settings: Settings
+) -> list[PrecisionRecallCurve | None]:
+    """One a label, None where no image carries it. Only thinned ones are kept: all full ones are 24 bytes a score."""
     accepted = probabilities >= settings.thresholds.astype(np.float32)
     at_threshold = metrics.per_class(metrics.counts_from_labels(truth, accepted))
     points = curve_points(len(settings.labels))
-    return tuple(
-        _stored_curve(
-            curve,
-            points,
-            label=settings.labels[place],
-            threshold=float(settings.thresholds[place]),
-            # with nothing accepted the point belongs to no place on the curve
-            point=(float(at_threshold.recall[place]), float(at_threshold.precision[place]))
-            if accepted[:, place].any()
-            else None,
+    curves: list[PrecisionRecallCurve | None] = []
+    for place, label in enumerate(settings.labels):
+        curve = rank_curve(truth[:, place], probabilities[:, place])
+        # with nothing accepted the point belongs to no place on the curve
+        point = (float(at_threshold.recall[place]), float(at_threshold.precision[place]))
+        chosen = point if accepted[:, place].any() else None
+        threshold = float(settings.thresholds[place])
+        curves.append(
+            None if curve is None else _stored_curve(curve, points, label=label, threshold=threshold, point=chosen)
         )
-        for place, curve in enumerate(curves)
-        if curve is not None
-    )
+    return curves
 
 
 def _pooled_curve(truth: NDArray[np.bool_], probabilities: NDArray[np.float32]) -> PrecisionRecallCurve | None:
