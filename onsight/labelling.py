@@ -74,9 +74,9 @@ def bundle_labeller(path: Path, trust_dir: Path, providers: tuple[str, ...]) -> 
     from bundle.decode import ImageLimits
     from bundle.load import load_bundle
     from bundle.trust import TrustStore
-    from server.engine import OnnxRuntimeOptions, onnx_runtime_factory
-    from server.registry import load_model
-    from server.shelf import DEFAULT_PROJECT, ShelvedBundle
+    from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
+    from server.models.registry import load_model
+    from server.models.shelf import DEFAULT_PROJECT, ShelvedBundle
 
     bundle = load_bundle(path, TrustStore(trust_dir))
     build = onnx_runtime_factory(OnnxRuntimeOptions(providers))

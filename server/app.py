@@ -16,9 +16,9 @@ from werkzeug.routing import BaseConverter
 
 from server.auth import register_auth
 from server.context import EXTENSION, ServerContext
-from server.lifecycle import Lifecycle
+from server.hosting.lifecycle import Lifecycle
+from server.models.registry import Registry
 from server.problems import Problem, register_problems
-from server.registry import Registry
 from server.routes.health import health
 from server.routes.pages import pages
 from server.routes.predict import cloud

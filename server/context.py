@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from flask import current_app
 
-from server.lifecycle import Lifecycle
-from server.registry import Registry
+from server.hosting.lifecycle import Lifecycle
+from server.models.registry import Registry
 from server.settings import ServerSettings
 from server.tokens import TokenStore
 

@@ -7,6 +7,10 @@ OnsightError (bundle/errors.py)
 │   ├── EngineError           the model cannot run on this machine
 │   │   ├── ProviderMismatch  the runtime would run elsewhere than asked
 │   │   └── GraphMismatch     the graph's inputs or outputs are not what the manifest says
+│   ├── Overloaded            nobody must act; the caller may try again
+│   │   ├── QueueFull         more requests wait than the server lets wait
+│   │   ├── DeadlineExceeded  the request waited longer than anyone waits for it
+│   │   └── EngineRestarting  the engine's process ended and is being started again
 │   └── RegistryError         the caller asked for what is not there
 │       ├── UnknownModel      no such model is served
 │       └── ModelsLoading     this worker has not finished loading; try again
@@ -40,6 +44,22 @@ class ProviderMismatch(EngineError):
 
 class GraphMismatch(EngineError):
     code = "ENGINE_GRAPH"
+
+
+class Overloaded(ServerError):
+    code = "OVERLOADED"
+
+
+class QueueFull(Overloaded):
+    code = "QUEUE_FULL"
+
+
+class DeadlineExceeded(Overloaded):
+    code = "DEADLINE_EXCEEDED"
+
+
+class EngineRestarting(Overloaded):
+    code = "ENGINE_RESTARTING"
 
 
 class RegistryError(ServerError):

@@ -14,7 +14,7 @@ from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from bundle.errors import CorruptImage, EmptyImage, ImageError, ImageTooLarge, OnsightError, UnsupportedImage
-from server.errors import EngineError, ModelsLoading, TokenStoreError, UnknownModel
+from server.errors import EngineError, ModelsLoading, Overloaded, QueueFull, TokenStoreError, UnknownModel
 
 log = logging.getLogger("onsight.server")
 
@@ -29,7 +29,10 @@ STATUS_OF: tuple[tuple[type[OnsightError], HTTPStatus], ...] = (
     (ImageError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UnknownModel, HTTPStatus.NOT_FOUND),
     (ModelsLoading, HTTPStatus.SERVICE_UNAVAILABLE),
+    (QueueFull, HTTPStatus.TOO_MANY_REQUESTS),
+    (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE),
 )
+RETRY_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 HTTP_DETAILS: dict[int, tuple[str, str]] = {
     400: ("BAD_REQUEST", "The request could not be understood."),
     404: ("NOT_FOUND", "There is nothing at this address."),
@@ -77,7 +80,7 @@ def problem_of(error: OnsightError) -> Problem:
     """The answer for one of our own errors; those that only the operator can mend keep their text to the log."""
     for kind, status in STATUS_OF:
         if isinstance(error, kind):
-            headers = {"Retry-After": "1"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+            headers = {"Retry-After": "1"} if status in RETRY_LATER else {}
             return Problem(status, error.code, str(error), headers)
     log.error("request failed", exc_info=error, extra={"request_id": g.get("request_id", "")})
     if isinstance(error, TokenStoreError):

@@ -18,7 +18,7 @@ from typing import Any
 FORKING = """
 import json, os, signal, sys, traceback
 import scipy.optimize, sklearn.metrics, torch, onnxruntime, flask, jinja2
-import trainer.train, trainer.evaluate, exporter.export, server.registry, onsight.summary
+import trainer.train, trainer.evaluate, exporter.export, server.models.registry, onsight.summary
 from onsight.cli import main
 
 print("ready", flush=True)

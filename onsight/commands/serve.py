@@ -38,7 +38,7 @@ def command(**choices: Any) -> None:
     """
     from pydantic import ValidationError
 
-    from server.gunicorn_app import serve
+    from server.hosting.gunicorn_app import serve
     from server.settings import ServerSettings
 
     given = {name: value for name, value in choices.items() if value is not None}

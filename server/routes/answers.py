@@ -11,7 +11,7 @@ from typing import Any
 from flask import g, request
 
 from server.context import context
-from server.model import Prediction, ServedModel
+from server.models.model import Prediction, ServedModel
 from server.uploads import read_image
 
 

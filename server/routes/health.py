@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify
 
 from server.auth import public
 from server.context import context
-from server.registry import Phase
+from server.models.registry import Phase
 
 health = Blueprint("health", __name__, url_prefix="/health")
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from server.auth import requires
-from server.model import Prediction, ServedModel
+from server.models.model import Prediction, ServedModel
+from server.models.shelf import DEFAULT_PROJECT
 from server.problems import Problem
 from server.routes.answers import bare_scores, full_answer, predict_request
-from server.shelf import DEFAULT_PROJECT
 from server.tokens import Scope
 
 PRETRAINED_PROJECT = "pretrained"

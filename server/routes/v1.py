@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from server.auth import requires
 from server.context import context
-from server.model import ServedModel
+from server.models.model import ServedModel
 from server.problems import Problem
 from server.routes.answers import full_answer, predict_request
 from server.tokens import Scope

@@ -14,9 +14,9 @@ from bundle.home import OnsightHome
 from bundle.load import load_bundle
 from bundle.manifest import Task
 from bundle.trust import TrustStore
-from server.engine import OnnxRuntimeOptions, onnx_runtime_factory
-from server.registry import load_model
-from server.shelf import DEFAULT_PROJECT, ShelvedBundle
+from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
+from server.models.registry import load_model
+from server.models.shelf import DEFAULT_PROJECT, ShelvedBundle
 
 
 @pytest.mark.parametrize("task", [Task.SINGLE_LABEL, pytest.param(Task.MULTI_LABEL, marks=pytest.mark.slow)])

@@ -25,7 +25,9 @@ from server.tokens import Scope, TokenStore
 
 ROOT = Path(__file__).resolve().parents[2]
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-START = "from server.gunicorn_app import serve; from server.settings import ServerSettings; serve(ServerSettings())"
+START = (
+    "from server.hosting.gunicorn_app import serve; from server.settings import ServerSettings; serve(ServerSettings())"
+)
 
 
 @dataclass

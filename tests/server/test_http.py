@@ -23,10 +23,10 @@ from running_server import Reply, Served
 from bundle.decode import ImageLimits
 from bundle.trust import TrustStore
 from server.app import create_app
-from server.engine import OnnxRuntimeOptions, onnx_runtime_factory
-from server.registry import Registry
+from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
+from server.models.registry import Registry
+from server.models.shelf import Shelf, read_shelf
 from server.settings import ServerSettings
-from server.shelf import Shelf, read_shelf
 from server.tokens import TokenStore
 
 CLOUD = "/api/predict/default/colours"

@@ -17,10 +17,10 @@ from bundle.errors import ImageTooLarge
 from bundle.keys import SigningKey
 from bundle.pack import describe_files
 from bundle.trust import TrustStore
-from server.engine import OnnxRuntimeEngine, OnnxRuntimeOptions, check_providers, onnx_runtime_factory
+from server.engines.onnx_runtime import OnnxRuntimeEngine, OnnxRuntimeOptions, check_providers, onnx_runtime_factory
 from server.errors import EngineError, GraphMismatch, ModelsLoading, ProviderMismatch, UnknownModel
-from server.registry import Phase, Registry
-from server.shelf import natural_order, read_shelf
+from server.models.registry import Phase, Registry
+from server.models.shelf import natural_order, read_shelf
 
 CUDA_THEN_CPU = ("CUDAExecutionProvider", "CPUExecutionProvider")
 

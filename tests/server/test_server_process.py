@@ -33,7 +33,7 @@ def worker_pids(server: RunningServer) -> list[int]:
 
 def test_importing_the_server_does_not_import_torch_or_the_runtime() -> None:
     code = (
-        "import sys, server.gunicorn_app, onsight.client;"
+        "import sys, server.hosting.gunicorn_app, onsight.client;"
         "print([name for name in ('torch', 'transformers', 'onnxruntime', 'trainer', 'exporter', 'sklearn')"
         " if name in sys.modules])"
     )

@@ -12,7 +12,7 @@ from bundle.cores import usable_cores
 from onsight.configuration import render_configuration
 from server.auth import check_safe_to_listen
 from server.errors import ConfigurationError
-from server.gunicorn_app import check_port_is_free, gunicorn_options
+from server.hosting.gunicorn_app import check_port_is_free, gunicorn_options
 from server.settings import ServerSettings
 from server.tokens import TokenStore
 

@@ -25,14 +25,14 @@ from bundle.home import OnsightHome
 from bundle.trust import TrustStore
 from server.app import create_app
 from server.auth import check_safe_to_listen
-from server.engine import OnnxRuntimeOptions, onnx_runtime_factory
+from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
 from server.errors import ConfigurationError
-from server.gunicorn_parts import OnsightArbiter, OnsightLogger, OnsightWorker
-from server.lifecycle import Lifecycle
+from server.hosting.gunicorn_parts import OnsightArbiter, OnsightLogger, OnsightWorker
+from server.hosting.lifecycle import Lifecycle
 from server.logs import configure_logging
-from server.registry import Registry
+from server.models.registry import Registry
+from server.models.shelf import Shelf, read_shelf
 from server.settings import ServerSettings
-from server.shelf import Shelf, read_shelf
 from server.tokens import TokenStore
 
 log = logging.getLogger("onsight.server")

@@ -18,10 +18,10 @@ from bundle.decode import ImageLimits
 from bundle.errors import OnsightError
 from bundle.golden import Golden, replay_golden
 from bundle.manifest import Manifest, Variant
-from server.engine import EngineFactory, check_manifest_tensors
+from server.engines.protocol import EngineFactory, check_manifest_tensors
 from server.errors import EngineError, ModelsLoading, UnknownModel
-from server.model import ModelFacts, ServedModel
-from server.shelf import Failure, Shelf, ShelvedBundle, failure_of, natural_order
+from server.models.model import ModelFacts, ServedModel
+from server.models.shelf import Failure, Shelf, ShelvedBundle, failure_of, natural_order
 
 log = logging.getLogger("onsight.server")
 

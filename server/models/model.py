@@ -14,7 +14,7 @@ from bundle.decide import Decision, decide
 from bundle.decode import ImageLimits
 from bundle.manifest import Manifest
 from bundle.preprocess import preprocess
-from server.engine import Engine
+from server.engines.protocol import Engine
 from server.errors import EngineError
 
 

@@ -25,7 +25,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from server.lifecycle import Lifecycle
+from server.hosting.lifecycle import Lifecycle
 from server.problems import MEDIA_TYPE, problem_document
 
 log = logging.getLogger("onsight.server")

@@ -1,4 +1,4 @@
-"""Run a verified graph: the `Engine` seam, and ONNX Runtime behind it.
+"""Run a verified graph in this process, with ONNX Runtime.
 
 Order: build the session, compare the providers it really got with those asked for, compare inputs and outputs with the
 manifest. Never reads a file (the bytes come in verified) and never decides what a score means.
@@ -8,43 +8,22 @@ ONNX Runtime is imported when the first engine is built, so that a parent proces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bundle.manifest import Manifest, TensorSpec
+from server.engines.protocol import LOGITS, PROBABILITIES, Engine, EngineFactory, Scores
 from server.errors import EngineError, GraphMismatch, ProviderMismatch
 
-PROBABILITIES = "probabilities"
-LOGITS = "logits"
 CPU = "CPUExecutionProvider"
 WARM_UP_RUNS = 3
 # On a CPU a batch is no faster than its images one by one, and its memory would stay in the arena for good.
 MAX_BATCH_CPU = 1
 MAX_BATCH_ACCELERATOR = 16
-
-Scores = tuple[NDArray[np.float32], NDArray[np.float32]]
-
-
-class Engine(Protocol):
-    """Something that turns images into scores. Safe to call from several threads at once."""
-
-    @property
-    def providers(self) -> tuple[str, ...]:
-        """What really runs the model, most important first."""
-
-    def infer(self, images: NDArray[np.uint8]) -> Scores:
-        """images: (N, H, W, 3) uint8 RGB. Returns probabilities (N, C) and logits (N, C), both float32."""
-
-    def warm_up(self) -> None:
-        """Take the slow first runs before the first request does."""
-
-
-EngineFactory = Callable[[Manifest, bytes], Engine]
-"""Builds the engine of one model from its manifest and the verified bytes of its graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +50,7 @@ class OnnxRuntimeEngine:
         check_tensors("output", manifest.outputs, _tensors_of(self._session.get_outputs()), complete=False)
         self._max_batch = MAX_BATCH_CPU if self.providers[0] == CPU else MAX_BATCH_ACCELERATOR
 
-    def infer(self, images: NDArray[np.uint8]) -> Scores:
+    def infer(self, images: NDArray[np.uint8], deadline: float | None = None) -> Scores:
         parts = [
             self._session.run([PROBABILITIES, LOGITS], {self._manifest.input.name: images[at : at + self._max_batch]})
             for at in range(0, len(images), self._max_batch)
@@ -86,6 +65,9 @@ class OnnxRuntimeEngine:
         blank = np.zeros((1, spec.height, spec.width, 3), np.uint8)
         for _ in range(WARM_UP_RUNS):
             self.infer(blank)
+
+    def close(self) -> None:
+        """The session goes with its last reference."""
 
 
 def onnx_runtime_factory(options: OnnxRuntimeOptions) -> EngineFactory:
@@ -133,24 +115,6 @@ def check_tensors(
             raise GraphMismatch(
                 f"graph: expected {kind} {tensor.name!r} of {tensor.dtype} {list(tensor.shape)}, found {dtype}"
                 f" {list(shape)}. Export the bundle again."
-            )
-
-
-def check_manifest_tensors(manifest: Manifest) -> None:
-    """The manifest's tensors must be those that this server feeds and reads. Raises GraphMismatch."""
-    spec, labels = manifest.preprocessing, len(manifest.labels)
-    if manifest.input.dtype != "uint8" or manifest.input.shape != ("batch", spec.height, spec.width, 3):
-        raise GraphMismatch(
-            f"manifest: expected a uint8 input of shape ['batch', {spec.height}, {spec.width}, 3], found"
-            f" {manifest.input.dtype} {list(manifest.input.shape)}. Export the bundle again."
-        )
-    outputs = {output.name: output for output in manifest.outputs}
-    for name in (PROBABILITIES, LOGITS):
-        output = outputs.get(name)
-        if output is None or output.dtype != "float32" or output.shape != ("batch", labels):
-            raise GraphMismatch(
-                f"manifest: expected a float32 output {name!r} of shape ['batch', {labels}], found"
-                f" {f'{output.dtype} {list(output.shape)}' if output else 'none'}. Export the bundle again."
             )
 
 

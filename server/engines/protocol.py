@@ -1,0 +1,60 @@
+"""The `Engine` seam: something that turns images into scores, wherever it runs. Knows no runtime and no file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.manifest import Manifest
+from server.errors import GraphMismatch
+
+PROBABILITIES = "probabilities"
+LOGITS = "logits"
+
+Scores = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class Engine(Protocol):
+    """Something that turns images into scores. Safe to call from several threads at once."""
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What really runs the model, most important first."""
+
+    def infer(self, images: NDArray[np.uint8], deadline: float | None = None) -> Scores:
+        """images: (N, H, W, 3) uint8 RGB, N at least 1. Returns probabilities (N, C) and logits (N, C), both float32.
+
+        deadline: in seconds of `time.monotonic`, after which nobody waits for the answer any more; an engine that
+        queues raises DeadlineExceeded then, and QueueFull where there is no room; one that does not may ignore it.
+        """
+
+    def warm_up(self) -> None:
+        """Take the slow first runs before the first request does."""
+
+    def close(self) -> None:
+        """Give back what it holds (memory, a share of a process). Not called while an `infer` runs."""
+
+
+EngineFactory = Callable[[Manifest, bytes], Engine]
+"""Builds the engine of one model from its manifest and the verified bytes of its graph."""
+
+
+def check_manifest_tensors(manifest: Manifest) -> None:
+    """The manifest's tensors must be those that this server feeds and reads. Raises GraphMismatch."""
+    spec, labels = manifest.preprocessing, len(manifest.labels)
+    if manifest.input.dtype != "uint8" or manifest.input.shape != ("batch", spec.height, spec.width, 3):
+        raise GraphMismatch(
+            f"manifest: expected a uint8 input of shape ['batch', {spec.height}, {spec.width}, 3], found"
+            f" {manifest.input.dtype} {list(manifest.input.shape)}. Export the bundle again."
+        )
+    outputs = {output.name: output for output in manifest.outputs}
+    for name in (PROBABILITIES, LOGITS):
+        output = outputs.get(name)
+        if output is None or output.dtype != "float32" or output.shape != ("batch", labels):
+            raise GraphMismatch(
+                f"manifest: expected a float32 output {name!r} of shape ['batch', {labels}], found"
+                f" {f'{output.dtype} {list(output.shape)}' if output else 'none'}. Export the bundle again."
+            )

@@ -1,0 +1,1 @@
+"""Processes, sockets and signals: Gunicorn, and what its workers share. Knows nothing of models."""
