@@ -27,9 +27,10 @@ from server.app import create_app
 from server.auth import check_safe_to_listen
 from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
 from server.errors import ConfigurationError
-from server.hosting.gunicorn_parts import OnsightArbiter, OnsightLogger, OnsightWorker
+from server.hosting.arbiter import OnsightArbiter
 from server.hosting.lifecycle import Lifecycle
-from server.logs import configure_logging
+from server.hosting.worker import OnsightWorker
+from server.logs import GunicornLogger, configure_logging
 from server.models.registry import Registry
 from server.models.shelf import Shelf, read_shelf
 from server.settings import ServerSettings
@@ -143,7 +144,7 @@ def gunicorn_options(settings: ServerSettings, read_shelf_hook: Callable[[Any], 
         "graceful_timeout": settings.graceful_timeout_s,
         "keepalive": settings.keepalive_s,
         "loglevel": settings.log_level,
-        "logger_class": OnsightLogger,
+        "logger_class": GunicornLogger,
         "proc_name": "onsight",
         "control_socket_disable": True,
         "forwarded_allow_ips": "",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 import selectors
-import signal
 import time
 import uuid
 from concurrent.futures import Future
@@ -19,13 +18,9 @@ from http import HTTPStatus
 from socket import SHUT_WR, socket
 from typing import Any
 
-from gunicorn import glogging
-from gunicorn.app.base import BaseApplication
-from gunicorn.arbiter import Arbiter
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from server.hosting.lifecycle import Lifecycle
 from server.problems import MEDIA_TYPE, problem_document
 
 log = logging.getLogger("onsight.server")
@@ -41,16 +36,6 @@ STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED),
     (errors.ParseException, HTTPStatus.BAD_REQUEST),
 )
-
-
-class OnsightLogger(glogging.Logger):  # type: ignore[misc]
-    """Gunicorn's events in our format."""
-
-    def setup(self, cfg: Any) -> None:
-        super().setup(cfg)
-        self.error_log.handlers.clear()
-        self.error_log.propagate = True
-        self.error_log.setLevel(logging.NOTSET)
 
 
 class TimedSocket(socket):
@@ -150,21 +135,3 @@ class OnsightWorker(ThreadWorker):  # type: ignore[misc]
             client.sendall(head.encode("ascii") + body)
         except OSError:
             log.debug("client went away")
-
-
-class OnsightArbiter(Arbiter):  # type: ignore[misc]
-    """Announces its end before it comes."""
-
-    def __init__(self, app: BaseApplication, lifecycle: Lifecycle, drain_s: float) -> None:
-        self._lifecycle = lifecycle
-        self._drain_s = drain_s
-        super().__init__(app)
-
-    def handle_term(self) -> None:
-        self._lifecycle.start_draining()
-        log.info("draining", extra={"seconds": self._drain_s})
-        end = time.monotonic() + self._drain_s
-        while (left := end - time.monotonic()) > 0:
-            if {signal.SIGINT, signal.SIGQUIT} & set(self.wait_for_signals(timeout=min(left, 0.2))):
-                break  # someone at a keyboard will not wait
-        super().handle_term()
