@@ -43,7 +43,9 @@ class Frozen(BaseModel):
 class PreprocessSpec(Frozen):
     """How image bytes become the uint8 array that the model takes. `bundle.preprocess` is its only implementation."""
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = Field(
+        default=2, description="how far a JPEG may be scaled while it is decoded; 1 is read for older bundles"
+    )
     height: int = Field(ge=8, le=4096, description="rows of the model's input, pixels")
     width: int = Field(ge=8, le=4096, description="columns of the model's input, pixels")
     resize: Literal["squash", "center_crop"] = Field(
@@ -54,8 +56,8 @@ class PreprocessSpec(Frozen):
     crop_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     jpeg_scaled_decode: bool = Field(
         default=True,
-        description="decode a JPEG at the smallest scale of 1/8, 1/4, 1/2 and 1 that keeps both sides at least twice"
-        " the input's",
+        description="decode a JPEG at the smallest scale of 1/8, 1/4, 1/2 and 1 that keeps both sides at least as long"
+        " as the input's (version 1: twice as long)",
     )
 
 
