@@ -40,18 +40,46 @@ class ServerSettings(BaseSettings):
         description="Address to listen on. Beyond loopback the server starts only when at least one token exists.",
     )
     port: int = Field(default=8000, ge=1, le=65535, description="TCP port to listen on.")
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the server's certificate, with its chain: the port then speaks HTTPS alone.",
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
     workers: int | None = Field(
         default=None,
         ge=1,
         le=512,
         description="Server processes, each with its own copy of the models. Default: one for each usable core.",
     )
-    threads: int = Field(
-        default=2,
+    threads: int | None = Field(
+        default=None,
         ge=1,
-        le=64,
-        description="Request threads in each worker: one decodes or infers while another reads from or writes to its"
-        " client.",
+        le=256,
+        description="Predictions that each worker computes at once; the others wait in order. Default: one, since the"
+        " workers already use every core.",
+    )
+    max_queue: int = Field(
+        default=64,
+        ge=1,
+        le=100_000,
+        description="Predictions that may wait in each worker; one more gets 429 and is told when to try again.",
+    )
+    request_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a request may wait for its turn before it gets 503 in place of an answer.",
+    )
+    max_connections: int = Field(
+        default=4096,
+        ge=16,
+        le=1_000_000,
+        description="Connections that each worker keeps open; the one idle for longest makes room for a new one.",
+    )
+    max_buffered_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of requests on their way that each worker holds in memory; beyond it, uploads wait.",
     )
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("CPUExecutionProvider",),
@@ -128,10 +156,10 @@ class ServerSettings(BaseSettings):
         default="info", description="Least severe level that is written to the log."
     )
 
-    @field_validator("home", "models_dir")
+    @field_validator("home", "models_dir", "tls_certificate", "tls_key")
     @classmethod
-    def _expand_home(cls, path: Path) -> Path:
-        return path.expanduser()
+    def _expand_home(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser()
 
     @field_validator("host")
     @classmethod
@@ -150,9 +178,19 @@ class ServerSettings(BaseSettings):
             raise ValueError("providers: expected at least one, for example cpu")
         return self
 
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.tls_certificate is None) is not (self.tls_key is None):
+            raise ValueError("tls_certificate, tls_key: expected both or neither, found one")
+        return self
+
     @property
     def worker_count(self) -> int:
         return self.workers or usable_cores()
+
+    @property
+    def thread_count(self) -> int:
+        return self.threads or 1
 
     @property
     def listens_on_loopback_only(self) -> bool:
@@ -167,4 +205,5 @@ class ServerSettings(BaseSettings):
     def url(self) -> str:
         """Where a person on this machine reaches the server."""
         host = "localhost" if self.host in ("0.0.0.0", "::", "127.0.0.1") else self.host  # noqa: S104 - only compared
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        scheme = "http" if self.tls_certificate is None else "https"
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"

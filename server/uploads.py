@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 from io import BytesIO
-from time import monotonic
 from typing import IO, Any
 
 from flask import Request
@@ -21,7 +20,6 @@ from server.problems import Problem
 FORM_OVERHEAD_BYTES = 64 * 1024
 MAX_FORM_PARTS = 8
 MAX_JSON_BYTES = 64 * 1024
-DISCARD_SECONDS = 5.0
 
 
 class UploadRequest(Request):
@@ -49,6 +47,8 @@ def read_image(request: Request, max_bytes: int) -> bytes:
         raise _too_large(max_bytes) from error
     except (OSError, ParseException, ClientDisconnected) as error:  # a broken chunk, or a client gone or silent
         raise Problem(400, "BODY_BROKEN", "The request's body broke off or is badly framed. Send it again.") from error
+    if not form and request.content_length is not None and len(data) < request.content_length:
+        raise Problem(400, "BODY_BROKEN", "The request's body ended early. Send it again.")
     if not data:
         raise Problem(400, "IMAGE_EMPTY", "Expected an image's bytes as the request's body, found none.")
     if len(data) > max_bytes:  # a form's file, or a chunked body
@@ -57,27 +57,11 @@ def read_image(request: Request, max_bytes: int) -> bytes:
 
 
 def discard_body(request: Request, max_bytes: int) -> None:
-    """Read what is left of the body, so that a client that is still sending gets to see the answer to a refusal.
-
-    Stops after max_bytes or DISCARD_SECONDS, whichever comes first; the server then closes the connection.
-    """
-    if not request.content_length and "Transfer-Encoding" not in request.headers:
-        return
+    """Read what is left of the body, at most max_bytes, so that the connection may be used again after a refusal."""
     stream = request.environ["wsgi.input"]
-    socket = request.environ.get("gunicorn.socket")
-    deadline = monotonic() + DISCARD_SECONDS
-    before = socket.gettimeout() if socket is not None else None
-    with contextlib.suppress(Exception):  # a client that went away or sends nonsense gets nothing more from us
-        while max_bytes > 0 and (left := deadline - monotonic()) > 0:
-            if socket is not None:
-                socket.settimeout(left)
-            part = stream.read(min(64 * 1024, max_bytes))
-            if not part:
-                break
+    with contextlib.suppress(Exception):  # a body that breaks off or is badly framed ends the connection
+        while max_bytes > 0 and (part := stream.read(min(64 * 1024, max_bytes))):
             max_bytes -= len(part)
-    if socket is not None:
-        with contextlib.suppress(OSError):
-            socket.settimeout(before)
 
 
 def _only_file(request: Request) -> bytes:

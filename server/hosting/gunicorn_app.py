@@ -13,6 +13,7 @@ import gc
 import logging
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -28,13 +29,16 @@ from server.auth import check_safe_to_listen
 from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
 from server.errors import ConfigurationError
 from server.hosting.arbiter import OnsightArbiter
+from server.hosting.board import Board
 from server.hosting.lifecycle import Lifecycle
+from server.hosting.refusals import Refusal
 from server.hosting.worker import OnsightWorker
 from server.logs import GunicornLogger, configure_logging
 from server.models.registry import Registry
 from server.models.shelf import Shelf, read_shelf
 from server.settings import ServerSettings
 from server.tokens import TokenStore
+from server.uploads import FORM_OVERHEAD_BYTES
 
 log = logging.getLogger("onsight.server")
 
@@ -50,6 +54,7 @@ def serve(settings: ServerSettings) -> None:
     tokens = TokenStore(OnsightHome(settings.home).tokens_path)
     check_safe_to_listen(settings, tokens)
     check_port_is_free(settings)
+    check_certificate(settings)
     if not tokens.list() and not settings.allow_anonymous_loopback:
         log.warning("no token yet: create one with `onsight token create NAME`; it works without a restart")
     OnsightApplication(settings, tokens).run()
@@ -74,29 +79,53 @@ def check_port_is_free(settings: ServerSettings) -> None:
                 ) from error
 
 
+def check_certificate(settings: ServerSettings) -> None:
+    """Raises ConfigurationError where TLS is asked for and could not work."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            settings.tls_certificate, settings.tls_key, password=""
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"TLS: expected a PEM certificate in {settings.tls_certificate} and its private key in {settings.tls_key},"
+            f" readable and without a password, found {error}."
+        ) from error
+
+
 class OnsightApplication(BaseApplication):  # type: ignore[misc]
     """One server: lives in the parent, and after each fork in a worker."""
 
     def __init__(self, settings: ServerSettings, tokens: TokenStore) -> None:
-        self._settings = settings
+        self.settings = settings
+        self.board = Board(2 * settings.worker_count + 8)
         self._tokens = tokens
         self._lifecycle = Lifecycle()
         self._shelf = Shelf((), ())
         super().__init__()
 
     @property
-    def client_timeout_s(self) -> float:
-        """How long a worker's thread waits for a silent client; read by OnsightWorker."""
-        return self._settings.client_timeout_s
+    def max_body_bytes(self) -> int:
+        """A longer body is refused unread."""
+        return self.settings.max_image_bytes + FORM_OVERHEAD_BYTES
+
+    def may_accept(self) -> bool:
+        """Whether this worker takes connections yet."""
+        return True
+
+    def count_refusal(self, refusal: Refusal) -> None:
+        """A worker answered without the application."""
 
     def load_config(self) -> None:
-        for name, value in gunicorn_options(self._settings, self._read_shelf).items():
-            if name in self.cfg.settings:  # older Gunicorns lack some
-                self.cfg.set(name, value)
+        for name, value in gunicorn_options(self.settings, self._read_shelf).items():
+            self.cfg.set(name, value)
+        self.cfg.set("pre_fork", self._before_fork)
+        self.cfg.set("child_exit", self._after_exit)
 
     def load(self) -> Flask:
         """In a worker: make the app, and load the models, beside it at the first start, else before any request."""
-        settings = self._settings
+        settings = self.settings
         shelf, self._shelf = self._shelf, Shelf((), ())  # the parent keeps its own; this process lets go after loading
         options = OnnxRuntimeOptions(settings.providers, settings.provider_fallback, settings.intra_op_threads)
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
@@ -112,19 +141,25 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
             threading.Thread(target=load_models, name="load-models", daemon=True).start()
         return create_app(settings, registry, self._tokens, self._lifecycle)
 
+    def _before_fork(self, _arbiter: Any, worker: OnsightWorker) -> None:
+        worker.board_slot = self.board.claim()
+
+    def _after_exit(self, _arbiter: Any, worker: OnsightWorker) -> None:
+        self.board.release(worker.board_slot)
+
     def run(self) -> None:
-        OnsightArbiter(self, self._lifecycle, self._settings.drain_s).run()
+        OnsightArbiter(self, self._lifecycle, self.settings.drain_s).run()
 
     def _read_shelf(self, _arbiter: Any) -> None:
         """In the parent, before workers are forked: verify everything once."""
-        self._shelf = read_shelf(self._settings.models_dir, TrustStore(OnsightHome(self._settings.home).trust_dir))
+        self._shelf = read_shelf(self.settings.models_dir, TrustStore(OnsightHome(self.settings.home).trust_dir))
         log.info(
             "bundles verified",
             extra={
-                "folder": str(self._settings.models_dir),
+                "folder": str(self.settings.models_dir),
                 "good": len(self._shelf.bundles),
                 "bad": len(self._shelf.failures),
-                "url": self._settings.url,
+                "url": self.settings.url,
             },
         )
         if not self._shelf.bundles:
@@ -139,7 +174,7 @@ def gunicorn_options(settings: ServerSettings, read_shelf_hook: Callable[[Any], 
         "bind": f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}",
         "workers": settings.worker_count,
         "worker_class": OnsightWorker,
-        "threads": settings.threads,
+        "worker_connections": settings.max_connections,
         "timeout": settings.worker_timeout_s,
         "graceful_timeout": settings.graceful_timeout_s,
         "keepalive": settings.keepalive_s,
@@ -147,10 +182,13 @@ def gunicorn_options(settings: ServerSettings, read_shelf_hook: Callable[[Any], 
         "logger_class": GunicornLogger,
         "proc_name": "onsight",
         "control_socket_disable": True,
+        "sendfile": False,
         "forwarded_allow_ips": "",
         "when_ready": read_shelf_hook,
         "on_reload": read_shelf_hook,
     }
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        options |= {"certfile": str(settings.tls_certificate), "keyfile": str(settings.tls_key)}
     if os.access(SHARED_MEMORY, os.W_OK):
         options["worker_tmp_dir"] = SHARED_MEMORY
     return options

@@ -1,137 +1,375 @@
-"""Gunicorn's parts, bent where our promises need it: logger, socket, worker, arbiter. Nothing here knows of models.
+"""A worker process: one thread that talks to clients and never waits, and threads that answer whole requests.
 
-Logger: everything goes through our own log lines.  Socket: no read or write waits forever.
-Worker: a request that is not HTTP gets a problem document as well; nobody waits while a connection closes.
-Arbiter: on SIGTERM readiness says so first, and the port stays open for a while.
+In this order: accept (the worker with the fewest connections first), read until a request is whole, queue it, answer,
+send. So a slow client costs memory and no thread; what waits is counted, bounded and has a deadline; and health,
+metrics and pages have threads of their own, which no prediction can take. Nothing here knows of models.
+
+Built on Gunicorn's Worker, parser and response; its own workers give a thread to whoever has sent a first byte.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import os
+import queue
 import selectors
+import ssl
+import threading
 import time
-import uuid
-from concurrent.futures import Future
-from functools import partial
-from http import HTTPStatus
-from socket import SHUT_WR, socket
+from socket import socket
 from typing import Any
 
-from gunicorn.http import errors
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.http import errors, wsgi
+from gunicorn.sock import ssl_context
+from gunicorn.workers.base import Worker
 
-from server.problems import MEDIA_TYPE, problem_document
+from server.hosting.board import Board
+from server.hosting.connection import Connection, State
+from server.hosting.refusals import Refusal, refusal_of, refuse
+from server.hosting.request_scan import Arrival
 
 log = logging.getLogger("onsight.server")
 
-LINGER_S = 2.0
-LINGER_BYTES = 64 * 1024
-
-STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
-    (errors.InvalidResponseHeader, HTTPStatus.INTERNAL_SERVER_ERROR),
-    (errors.InvalidResponseHeaderName, HTTPStatus.INTERNAL_SERVER_ERROR),
-    (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
-    (errors.LimitRequestHeaders, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
-    (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED),
-    (errors.ParseException, HTTPStatus.BAD_REQUEST),
-)
-
-
-class TimedSocket(socket):
-    """A client's connection that "blocks" for `timeout_s` at most. Gunicorn asks for blocking sockets without an end,
-    so that a few clients that send one byte and then nothing would hold every thread for good.
-    """
-
-    timeout_s: float
-
-    @classmethod
-    def of(cls, plain: socket, timeout_s: float) -> TimedSocket:
-        """Take the connection over from `plain`, which is empty afterwards."""
-        timed = cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
-        timed.timeout_s = timeout_s
-        return timed
-
-    def setblocking(self, flag: bool, /) -> None:
-        self.settimeout(self.timeout_s if flag else 0.0)
-
-    def recv(self, *arguments: Any) -> bytes:
-        try:
-            return super().recv(*arguments)
-        except TimeoutError as error:  # Gunicorn closes without a word what was reset, and logs what timed out
-            raise ConnectionResetError(errno.ECONNRESET, "the client fell silent") from error
+SCRATCH_BYTES = 256 * 1024
+TICK_S = 0.5
+LINGER_S = 3.0
+LINGER_BYTES = 256 * 1024 * 1024
+STOP_IDLE_S = 2.0  # how long a stopping worker still answers on a kept-alive connection, in the end with a close
+# A client that closed its side may still read the answer; one that also waited this long has probably given up.
+ABANDONED_S = 1.0
+ATTENDANTS = 4  # threads for everything but predictions
+# A worker that has more connections than its siblings leaves a new one to them for this long.
+YIELD_S = 0.002
+PREDICTING = (b"predict", b"/infer")
 
 
-class OnsightWorker(ThreadWorker):  # type: ignore[misc]
-    """Threads that answer; what is not HTTP gets a short problem document, which never repeats what was sent."""
+class OnsightWorker(Worker):  # type: ignore[misc]
+    """See the module."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._lingering: dict[Any, int] = {}  # a connection that is being closed -> bytes still to be read from it
+    board_slot: int  # set by the parent before the fork
 
-    def enqueue_req(self, conn: Any) -> None:
-        if not isinstance(conn.sock, TimedSocket):
-            conn.sock = TimedSocket.of(conn.sock, self.app.client_timeout_s)
-        super().enqueue_req(conn)
+    def init_process(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._connections: set[Connection] = set()
+        self._scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self._predictions: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
+        self._errands: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self._running: dict[int, float] = {}  # thread -> when its present request began
+        self._listening = False
+        self._welcoming = False  # would take connections, were it not for a sibling that has fewer
+        self._yielded_until = 0.0
+        self._buffered = 0  # bytes in all inboxes, as of the last tick
+        self._crowded = False
+        super().init_process()
 
-    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
-        """Close a connection without waiting for the client's half: Gunicorn would, 2 s each, and accept nobody."""
-        if fs.cancelled() or fs.exception() is not None or fs.result():
-            super().finish_request(conn, fs)
-            return
-        try:
-            conn.sock.shutdown(SHUT_WR)
-            conn.sock.setblocking(False)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
-        except (OSError, ValueError):  # the client has gone
-            self._drop(conn)
-            return
-        conn.timeout = time.monotonic() + LINGER_S
-        self._lingering[conn] = LINGER_BYTES
+    # ---- life
 
-    def murder_pending(self) -> None:
-        super().murder_pending()
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        self.alive = False
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        self.alive = False
+        os._exit(0)
+
+    def run(self) -> None:
+        settings = self.app.settings
+        self._board: Board = self.app.board
+        self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
+        self._selector.register(self._wake, selectors.EVENT_READ, self._collect)
+        for listener in self.sockets:
+            listener.setblocking(False)
+        for queue_, count in ((self._predictions, settings.thread_count), (self._errands, ATTENDANTS)):
+            for number in range(count):
+                name = f"{'predict' if queue_ is self._predictions else 'attend'}-{number}"
+                threading.Thread(target=self._answer_all, args=(queue_,), name=name, daemon=True).start()
+        next_tick = 0.0
+        stop_at = idle_until = 0.0
+        while True:
+            now = time.monotonic()
+            if not self.alive and not stop_at:
+                stop_at, idle_until = now + self.cfg.graceful_timeout, now + STOP_IDLE_S
+            if now >= next_tick:
+                next_tick = now + TICK_S
+                if not self._tick(now, stopping=bool(stop_at), idle_until=idle_until):
+                    break
+            if stop_at and (now >= stop_at or not self._connections):
+                break
+            self._welcoming = not stop_at and self._has_room()
+            self._listen(self._welcoming and now >= self._yielded_until)
+            pause = self._yielded_until - now if self._yielded_until > now else next_tick - now
+            for key, _ in self._selector.select(max(0.0, pause)):
+                key.data(key.fileobj)
+        self._selector.close()
+        for connection in self._connections:
+            connection.close()
+
+    def _tick(self, now: float, *, stopping: bool, idle_until: float) -> bool:
+        """Everything that happens by the clock. False when the parent has gone."""
+        if os.getppid() != self.ppid:
+            return False
+        if not any(now - began > self.cfg.timeout for began in list(self._running.values())):
+            self.notify()  # a request that never ends is a worker that the parent should replace
+        settings = self.app.settings
+        self._buffered = sum(len(connection.inbox) for connection in self._connections)
+        for connection in list(self._connections):
+            quiet_s = now - connection.quiet_since
+            match connection.state:
+                case State.READING if connection.inbox:
+                    if connection.too_slow(now, settings.client_timeout_s):
+                        self._refuse(connection, Refusal.CLIENT_SILENT, keep=False)
+                case State.READING:
+                    if quiet_s > self.cfg.keepalive or (stopping and now > idle_until):
+                        self._drop(connection)
+                case State.HANDSHAKE | State.WRITING:
+                    if quiet_s > settings.client_timeout_s:
+                        self._drop(connection)
+                case State.LINGERING:
+                    if now - connection.since > LINGER_S:
+                        self._drop(connection)
+        crowded, self._crowded = self._crowded, self._buffered > settings.max_buffered_bytes
+        if crowded and not self._crowded:
+            for connection in self._connections:
+                if connection.state is State.READING:
+                    self._watch(connection, selectors.EVENT_READ)
+        self._report()
+        return True
+
+    def _report(self) -> None:
+        """Tell the siblings and the metrics how busy this worker is."""
+        self._board.report(
+            self.board_slot, os.getpid(), self._welcoming, len(self._connections), self._predictions.qsize()
+        )
+
+    # ---- accepting
+
+    def _listen(self, flag: bool) -> None:
+        if flag is not self._listening:
+            self._listening = flag
+            for listener in self.sockets:
+                if flag:
+                    self._selector.register(listener, selectors.EVENT_READ, self._accept)
+                else:
+                    self._selector.unregister(listener)
+
+    def _has_room(self) -> bool:
+        room = len(self._connections) < self.cfg.worker_connections
+        return bool(self.app.may_accept()) and (room or self._drop_idlest())
+
+    def _drop_idlest(self) -> bool:
+        """Make room for a new client: the one that has been idle for longest goes."""
+        idle = [each for each in self._connections if each.state is State.READING and not each.inbox]
+        if idle:
+            self._drop(min(idle, key=lambda connection: connection.quiet_since))
+        return bool(idle)
+
+    def _accept(self, listener: socket) -> None:
         now = time.monotonic()
-        for conn in [conn for conn in self._lingering if conn.timeout <= now]:
-            self._end_lingering(conn)
-
-    def _drain(self, conn: Any, _socket: socket) -> None:
-        """Read what a refused client still sends: closing at once could take the answer from it (RFC 9112, 9.6)."""
-        try:
-            data = conn.sock.recv(4096)
-        except BlockingIOError:
+        fewest = self._board.fewest_connections(self.board_slot)
+        if fewest is not None and len(self._connections) > fewest and now >= self._yielded_until + YIELD_S:
+            self._yielded_until = now + YIELD_S  # a sibling has fewer; if it is too busy to take it, we will
+            self._listen(False)
             return
-        except OSError:
-            data = b""
-        self._lingering[conn] -= len(data)
-        if not data or self._lingering[conn] <= 0:
-            self._end_lingering(conn)
-
-    def _end_lingering(self, conn: Any) -> None:
-        del self._lingering[conn]
-        self.poller.unregister(conn.sock)
-        self._drop(conn)
-
-    def _drop(self, conn: Any) -> None:
-        self.nr_conns -= 1
-        conn.close()
-
-    def handle_error(self, req: Any, client: socket, addr: Any, exc: Exception) -> None:
-        status = next((status for kind, status in STATUS_OF if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-        request_id = uuid.uuid4().hex
-        log.log(
-            logging.ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO,
-            "request refused",
-            exc_info=exc if status == HTTPStatus.INTERNAL_SERVER_ERROR else None,
-            extra={"request_id": request_id, "status": int(status), "kind": type(exc).__name__},
-        )
-        code = "INTERNAL" if status == HTTPStatus.INTERNAL_SERVER_ERROR else "HTTP_INVALID"
-        body = problem_document(status, code, "The request is not HTTP that this server understands.", request_id)
-        head = (
-            f"HTTP/1.1 {int(status)} {status.phrase}\r\nConnection: close\r\nContent-Type: {MEDIA_TYPE}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
         try:
-            client.sendall(head.encode("ascii") + body)
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                log.error("connection not accepted", extra={"reason": error.strerror})
+                self._yielded_until = now + TICK_S  # out of descriptors, perhaps: do not spin
+            return
+        client.setblocking(False)
+        if self._tls is not None:
+            client = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+        connection = Connection(client, address, self.cfg, self.app.max_body_bytes, now)
+        self._connections.add(connection)
+        self._report()
+        self._watch(connection, selectors.EVENT_READ)
+        if connection.state is State.READING:
+            self._read(connection)  # the request is mostly there already
+
+    # ---- reading
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        if events == connection.watched:
+            return
+        if connection.watched and events:
+            self._selector.modify(connection.socket, events, lambda _: self._on_event(connection))
+        elif events:
+            self._selector.register(connection.socket, events, lambda _: self._on_event(connection))
+        else:
+            self._selector.unregister(connection.socket)
+        connection.watched = events
+
+    def _on_event(self, connection: Connection) -> None:
+        match connection.state:
+            case State.READING:
+                self._read(connection)
+            case State.HANDSHAKE:
+                self._shake_hands(connection)
+            case State.WRITING:
+                self._send(connection)
+            case State.LINGERING:
+                self._linger(connection)
+            case State.BUSY:  # it has sent more, or hung up; either way there is time after the answer
+                self._watch(connection, 0)
+                connection.gone = connection.hung_up()
+
+    def _shake_hands(self, connection: Connection) -> None:
+        try:
+            connection.handshake()
+        except ssl.SSLWantReadError:
+            self._watch(connection, selectors.EVENT_READ)
+        except ssl.SSLWantWriteError:
+            self._watch(connection, selectors.EVENT_WRITE)
         except OSError:
-            log.debug("client went away")
+            self._drop(connection)
+        else:
+            self._watch(connection, selectors.EVENT_READ)
+            self._read(connection)
+
+    def _read(self, connection: Connection) -> None:
+        """Take what is there; queue the request when it is whole."""
+        while True:
+            if self._crowded and connection.inbox:
+                self._watch(connection, 0)  # until others have been answered
+                return
+            now = time.monotonic()
+            count = connection.fill(self._scratch, now)
+            if count < 0:
+                self._watch(connection, selectors.EVENT_READ)
+                return
+            arrival = connection.arrival()
+            if count == 0 and arrival is not Arrival.BODY:  # a body that broke off is answered
+                self._drop(connection)
+                return
+            if count == 0 or arrival is Arrival.WHOLE:
+                if count == 0:
+                    self._watch(connection, 0)  # it may still listen
+                self._queue(connection, now)
+                return
+            if arrival is Arrival.BODY:
+                connection.welcome_body()
+
+    def _queue(self, connection: Connection, now: float) -> None:
+        connection.state, connection.queued_at, connection.gone = State.BUSY, now, False
+        if not any(word in connection.target for word in PREDICTING):
+            self._errands.put(connection)
+        elif self._predictions.qsize() >= self.app.settings.max_queue:
+            self._refuse(connection, Refusal.QUEUE_FULL, keep=True)
+        else:
+            self._predictions.put(connection)
+
+    # ---- answering: threads
+
+    def _answer_all(self, requests: queue.SimpleQueue[Connection | None]) -> None:
+        me = threading.get_ident()
+        while (connection := requests.get()) is not None:
+            self._running[me] = time.monotonic()
+            try:
+                connection.keep = self._answer(connection)
+            except BaseException:
+                log.exception("request failed unexpectedly")
+                connection.keep = False
+            finally:
+                del self._running[me]
+            self._done.put(connection)
+            del connection
+            os.eventfd_write(self._wake, 1)
+
+    def _answer(self, connection: Connection) -> bool:
+        """Parse, call the application, put the answer into the outbox. Whether the connection may be used again."""
+        if connection.gone and connection.waited_s > ABANDONED_S:
+            return False
+        if connection.waited_s > self.app.settings.request_timeout_s:
+            refuse(connection, Refusal.DEADLINE_EXCEEDED, keep=False)
+            self.app.count_refusal(Refusal.DEADLINE_EXCEEDED)
+            return False
+        request = None
+        try:
+            request = next(connection.parser)
+            keep = self._call_application(request, connection)
+            return keep and bool(connection.parser.finish_body())
+        except (errors.NoMoreData, StopIteration):
+            return False
+        except Exception as error:
+            refuse(connection, refusal_of(error), keep=False, error=error)
+            return False
+
+    def _call_application(self, request: Any, connection: Connection) -> bool:
+        response, environ = wsgi.create(request, connection, connection.address, connection.server_address, self.cfg)
+        environ["wsgi.multithread"] = True
+        if not self.alive:
+            response.force_close()
+        chunks = self.wsgi(environ, response.start_response)
+        try:
+            for chunk in chunks:
+                response.write(chunk)
+            response.close()
+        except Exception:
+            if not response.headers_sent:
+                raise
+            log.exception("answer broke off")
+            return False
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
+        return not response.should_close()
+
+    # ---- sending
+
+    def _collect(self, _wake: Any) -> None:
+        """Take over the connections whose requests were answered."""
+        os.eventfd_read(self._wake)
+        while True:
+            try:
+                connection = self._done.get_nowait()
+            except queue.Empty:
+                return
+            connection.state = State.WRITING
+            self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
+        now = time.monotonic()
+        try:
+            if not connection.flush(now):
+                self._watch(connection, selectors.EVENT_WRITE)
+                return
+        except OSError:
+            self._drop(connection)
+            return
+        if connection.keep:
+            connection.next_request(now)
+            if connection.inbox and connection.arrival() is Arrival.WHOLE:  # sent before it had the answer
+                self._queue(connection, now)
+            else:
+                self._watch(connection, selectors.EVENT_READ)
+        elif connection.gone:
+            self._drop(connection)
+        else:
+            connection.end_writing()
+            connection.state, connection.since, connection.left_to_drop = State.LINGERING, now, LINGER_BYTES
+            connection.inbox.clear()
+            self._watch(connection, selectors.EVENT_READ)
+
+    def _refuse(self, connection: Connection, refusal: Refusal, *, keep: bool) -> None:
+        """Answer without the application."""
+        self.app.count_refusal(refusal)
+        refuse(connection, refusal, keep=keep)
+        connection.skip_request()
+        connection.keep, connection.state = keep, State.WRITING
+        self._send(connection)
+
+    def _linger(self, connection: Connection) -> None:
+        count = connection.fill(self._scratch, time.monotonic())
+        if count >= 0:
+            connection.inbox.clear()
+            connection.left_to_drop -= count
+            if count == 0 or connection.left_to_drop <= 0:
+                self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        self._watch(connection, 0)
+        self._connections.discard(connection)
+        connection.close()

@@ -116,10 +116,10 @@ def test_a_killed_worker_is_replaced_and_serves_the_same_models(install: Install
     assert worker_pids(server) != [killed]
 
 
-def test_clients_that_fall_silent_hold_no_thread_for_good(install: Install, serve: Serve) -> None:
+def test_clients_that_fall_silent_are_told_and_hold_no_thread(install: Install, serve: Serve) -> None:
     install.add_bundle()
     token = install.add_token()
-    server = serve(threads="2", client_timeout_s="1")
+    server = serve(client_timeout_s="1")
     server.wait_for_status(200)
     head = f"POST {V1} HTTP/1.1\r\nHost: localhost\r\nX-Auth-token: {token}\r\nContent-Length: 1000\r\n\r\n"
     with ExitStack() as stack:
@@ -129,10 +129,23 @@ def test_clients_that_fall_silent_hold_no_thread_for_good(install: Install, serv
             client.sendall(sent)
             silent.append(client)
         assert server.ask("POST", V1, RED, token).json["labels"] == ["red"]
-        assert silent[0].recv(1000) == b""
-        answer = b"".join(iter(lambda: silent[1].recv(1000), b""))
-        assert b"BODY_BROKEN" in answer
+        for client in silent:
+            answer = b"".join(iter(lambda: client.recv(1000), b""))  # noqa: B023 - read at once
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"CLIENT_SILENT" in answer
     assert "ERROR" not in server.log
+
+
+def test_a_client_that_hangs_up_within_its_body_is_told_if_it_still_listens(install: Install, serve: Serve) -> None:
+    install.add_bundle()
+    token = install.add_token()
+    server = serve()
+    server.wait_for_status(200)
+    head = f"POST {V1} HTTP/1.1\r\nHost: localhost\r\nX-Auth-token: {token}\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(head.encode() + b"ten bytes.")
+        client.shutdown(socket.SHUT_WR)
+        assert b"BODY_BROKEN" in b"".join(iter(lambda: client.recv(1000), b""))
 
 
 def test_refused_clients_that_do_not_hang_up_keep_nobody_waiting(install: Install, serve: Serve) -> None:

@@ -1,0 +1,81 @@
+"""Is a request whole? For any way in which its bytes may be cut, exactly from its last byte on."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.hosting.request_scan import MAX_HEAD_BYTES, Arrival, RequestScan
+
+LIMIT = 10_000
+GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /v1/predict/a/b HTTP/1.1\r\nHost: x\r\ncontent-LENGTH: 11\r\n\r\nhello\r\n\r\nyo"
+EMPTY = b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+CHUNKED = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhe\r\no\r\nA\r\n0\r\n\r\n 4567\r\n0\r\n\r\n"
+TRAILERS = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nDigest: 1\r\nB: 2\r\n\r\n"
+
+
+def arrive(parts: list[bytes]) -> list[Arrival]:
+    scan, inbox, seen = RequestScan(LIMIT), bytearray(), []
+    for part in parts:
+        inbox += part
+        seen.append(scan.look(inbox))
+    return seen
+
+
+@settings(max_examples=150, deadline=None)
+@given(request=st.sampled_from([GET, POST, EMPTY, CHUNKED, TRAILERS]), cuts=st.lists(st.integers(1, 150), max_size=6))
+def test_a_request_is_whole_with_its_last_byte_however_it_is_cut(request: bytes, cuts: list[int]) -> None:
+    places = sorted({0, len(request), *(cut for cut in cuts if cut < len(request))})
+    seen = arrive([request[start:end] for start, end in pairwise(places)])
+    assert seen[-1] is Arrival.WHOLE
+    assert Arrival.WHOLE not in seen[:-1]
+
+
+@pytest.mark.parametrize("request_bytes", [GET, POST, EMPTY, CHUNKED, TRAILERS])
+def test_byte_by_byte_too(request_bytes: bytes) -> None:
+    seen = arrive([request_bytes[at : at + 1] for at in range(len(request_bytes))])
+    assert seen.index(Arrival.WHOLE) == len(seen) - 1
+
+
+def test_what_follows_belongs_to_the_next_request() -> None:
+    scan = RequestScan(LIMIT)
+    assert scan.look(bytearray(POST + GET)) is Arrival.WHOLE
+    assert scan.end == len(POST)
+
+
+def test_the_head_tells_where_the_request_goes_and_whether_the_client_waits() -> None:
+    scan = RequestScan(LIMIT)
+    head = b"POST /v1/predict/a/b?top=1 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+    assert scan.look(bytearray(head)) is Arrival.BODY
+    assert scan.target == b"/v1/predict/a/b?top=1"
+    assert scan.expects_continue
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 10001\r\n\r\n",  # refused unread
+        b"A" * (MAX_HEAD_BYTES + 1),
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 5000,
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFF\r\n" + b"x" * 100,
+    ],
+)  # fmt: skip
+def test_what_is_too_large_or_makes_no_sense_is_handed_over_at_once(request_bytes: bytes) -> None:
+    scan, inbox = RequestScan(LIMIT), bytearray(request_bytes)
+    found = scan.look(inbox)
+    if b"FFFFFFF" in request_bytes:  # the chunk is longer than any body may be: known when more of it has come
+        inbox += b"x" * 2_000_000
+        found = scan.look(inbox)
+    assert found is Arrival.WHOLE
+    assert not scan.expects_continue
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.binary(max_size=400), max_size=8))
+def test_no_bytes_at_all_make_it_fail(parts: list[bytes]) -> None:
+    assert all(isinstance(state, Arrival) for state in arrive(parts))
