@@ -6,9 +6,7 @@ way out: security headers, the rest of a refused body, one log line.
 
 from __future__ import annotations
 
-import logging
 import re
-import uuid
 from time import perf_counter
 
 from flask import Flask, Response, g, request
@@ -19,6 +17,7 @@ from server.context import EXTENSION, ServerContext
 from server.hosting.lifecycle import Lifecycle
 from server.models.registry import Registry
 from server.problems import Problem, register_problems
+from server.request_facts import SECURITY_HEADERS, log_request, request_id_of
 from server.routes.health import health
 from server.routes.pages import pages
 from server.routes.predict import cloud
@@ -27,18 +26,7 @@ from server.settings import ServerSettings
 from server.tokens import TokenStore
 from server.uploads import FORM_OVERHEAD_BYTES, MAX_FORM_PARTS, UploadRequest, discard_body
 
-log = logging.getLogger("onsight.request")
-
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PLAIN_ADDRESS = re.compile(r"/(?:[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*/?)?")
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none';"
-    " form-action 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 
 class NameConverter(BaseConverter):
@@ -75,8 +63,7 @@ def create_app(
 
 
 def _begin() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    g.request_id = request_id_of(request.environ)
     g.started = perf_counter()
 
 
@@ -88,24 +75,20 @@ def _refuse_unusual_addresses() -> None:
 
 
 def _finish(response: Response) -> Response:
-    for name, value in HEADERS.items():
+    for name, value in SECURITY_HEADERS:
         response.headers.setdefault(name, value)
     if request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Request-ID"] = g.request_id
     if response.status_code >= 400:
-        discard_body(request, request.max_content_length or 0)
-    fields: dict[str, object] = {
-        "request_id": g.request_id,
-        "method": request.method,
-        # the rule, not the address: what a client puts into an address is not for the log
-        "route": request.url_rule.rule if request.url_rule else "-",
-        "status": response.status_code,
-        "ms": round((perf_counter() - g.started) * 1e3, 1),
-    }
-    for name in ("token_name", "model", "problem_code"):
-        if name in g:
-            fields[name] = g.get(name)
-    quiet = request.endpoint in ("static", "health.live", "health.ready") and response.status_code < 400
-    log.log(logging.DEBUG if quiet else logging.INFO, "request", extra=fields)
+        discard_body(request.environ["wsgi.input"], request.max_content_length or 0)
+    log_request(
+        g.request_id,
+        request.method,
+        request.url_rule.rule if request.url_rule else "-",
+        response.status_code,
+        g.started,
+        {name: g.get(name) for name in ("token_name", "model", "problem_code") if name in g},
+        quiet=request.endpoint in ("static", "health.live", "health.ready") and response.status_code < 400,
+    )
     return response

@@ -7,16 +7,17 @@ says that an address does not exist. Where the operator allows it, programs on t
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from flask import Flask, Request, current_app, g, request
 
-from server.context import context
+from server.context import ServerContext, context
 from server.errors import ConfigurationError
 from server.problems import Problem
 from server.settings import ServerSettings
-from server.tokens import Scope, TokenStore
+from server.tokens import Scope, TokenRecord, TokenStore
 
 View = TypeVar("View", bound=Callable[..., Any])
 _RULE = "onsight_rule"
@@ -24,7 +25,10 @@ _PUBLIC = "public"
 CLOSED_PREFIXES = ("/api", "/v1")
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="onsight"'}
 # A request that carries one of these came through a proxy: its sender is not on this machine.
-FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+FORWARDING_HEADERS = (
+    "HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP", "HTTP_VIA",
+)  # fmt: skip
+Environ = Mapping[str, Any]
 
 
 def public(view: View) -> View:
@@ -53,7 +57,9 @@ def register_auth(app: Flask) -> None:
     def check() -> None:
         rule = _rule_of(request)
         if rule != _PUBLIC:
-            _authorise(request, rule)
+            record = authorise(request.environ, rule, context())
+            if record is not None:
+                g.token_name = record.name
 
 
 def check_safe_to_listen(settings: ServerSettings, tokens: TokenStore) -> None:
@@ -77,48 +83,51 @@ def _rule_of(req: Request) -> Scope | str | None:
     return None if closed else _PUBLIC
 
 
-def _authorise(req: Request, rule: Scope | str | None) -> None:
-    presented = _presented_token(req)
+def authorise(environ: Environ, rule: Scope | str | None, parts: ServerContext) -> TokenRecord | None:
+    """Who asks, and may they? environ: of WSGI.  rule: a scope, or None for any valid token.
+
+    Returns the token's record, or None where a program on this machine needs none. Raises Problem (401, 403), or
+    TokenStoreError.
+    """
+    presented = _presented_token(environ)
     if presented is None:
-        if rule in (Scope.PREDICT, None) and _anonymous_is_welcome(req):
-            return
+        if rule in (Scope.PREDICT, None) and parts.settings.allow_anonymous_loopback and _is_local(environ):
+            return None
         raise Problem(
             401, "TOKEN_MISSING", "Send a token in the header X-Auth-token or Authorization: Bearer.", CHALLENGE
         )
-    record = context().tokens.authenticate(presented)
+    record = parts.tokens.authenticate(presented)
     if record is None:
         raise Problem(401, "TOKEN_INVALID", "The token is not one of this server's. Check it, or ask for a new one.",
                       CHALLENGE)  # fmt: skip
-    g.token_name = record.name
     if isinstance(rule, Scope) and rule not in record.scopes:
         raise Problem(403, "SCOPE_MISSING", f"This call needs a token of the scope {rule}.")
+    return record
 
 
-def _presented_token(req: Request) -> str | None:
-    header = req.headers.get("X-Auth-Token", "").strip()
+def _presented_token(environ: Environ) -> str | None:
+    header: str = environ.get("HTTP_X_AUTH_TOKEN", "").strip()
     if header:
         return header
-    scheme, _, value = req.headers.get("Authorization", "").partition(" ")
+    scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
-        return value.strip()
+        return str(value.strip())
     return None
 
 
-def _anonymous_is_welcome(req: Request) -> bool:
-    """Allowed by the operator, and started by a program or our own page on this machine.
+def _is_local(environ: Environ) -> bool:
+    """Started by a program or our own page on this machine.
 
     The Host and Origin checks keep a foreign page in this machine's browser out (DNS rebinding, cross-site posts).
     """
-    if not context().settings.allow_anonymous_loopback:
+    if any(name in environ for name in FORWARDING_HEADERS):
         return False
-    if any(name in req.headers for name in FORWARDING_HEADERS):
-        return False
-    origin = req.headers.get("Origin")
+    host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
     return (
-        _is_loopback(req.remote_addr or "")
-        and _is_loopback(_host_name(req.host))
-        and (origin is None or origin == f"{req.scheme}://{req.host}")
-        and req.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+        _is_loopback(environ.get("REMOTE_ADDR", ""))
+        and _is_loopback(_host_name(host))
+        and (origin is None or origin == f"{environ['wsgi.url_scheme']}://{host}")
+        and environ.get("HTTP_SEC_FETCH_SITE", "same-origin") in ("same-origin", "none")
     )
 
 
@@ -126,6 +135,7 @@ def _host_name(host: str) -> str:
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(name: str) -> bool:
     if name == "localhost":
         return True

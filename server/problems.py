@@ -76,13 +76,18 @@ def problem_response(problem: Problem) -> Response:
     return Response(body, problem.status, problem.headers, content_type=MEDIA_TYPE)
 
 
-def problem_of(error: OnsightError) -> Problem:
-    """The answer for one of our own errors; those that only the operator can mend keep their text to the log."""
+def problem_of(error: Exception, request_id: str) -> Problem:
+    """The answer for an error; what only the operator can mend, and what nobody foresaw, keeps its text to the log."""
+    if isinstance(error, Problem):
+        return error
+    if not isinstance(error, OnsightError):
+        log.error("request failed unexpectedly", exc_info=error, extra={"request_id": request_id})
+        return Problem(500, "INTERNAL", "The server failed; its log has the story under this request id.")
     for kind, status in STATUS_OF:
         if isinstance(error, kind):
             headers = {"Retry-After": "1"} if status in RETRY_LATER else {}
             return Problem(status, error.code, str(error), headers)
-    log.error("request failed", exc_info=error, extra={"request_id": g.get("request_id", "")})
+    log.error("request failed", exc_info=error, extra={"request_id": request_id})
     if isinstance(error, TokenStoreError):
         return Problem(503, error.code, "Tokens cannot be checked at the moment; the server's log says why.")
     if isinstance(error, EngineError):
@@ -92,14 +97,6 @@ def problem_of(error: OnsightError) -> Problem:
 
 def register_problems(app: Flask) -> None:
     """Make every error leave the app as a problem."""
-
-    @app.errorhandler(Problem)
-    def on_problem(error: Problem) -> Response:
-        return problem_response(error)
-
-    @app.errorhandler(OnsightError)
-    def on_our_error(error: OnsightError) -> Response:
-        return problem_response(problem_of(error))
 
     @app.errorhandler(HTTPException)
     def on_http_error(error: HTTPException) -> Response:
@@ -111,8 +108,5 @@ def register_problems(app: Flask) -> None:
         return problem_response(Problem(status, code, detail, headers))
 
     @app.errorhandler(Exception)
-    def on_surprise(error: Exception) -> Response:
-        log.error("request failed unexpectedly", exc_info=error, extra={"request_id": g.get("request_id", "")})
-        return problem_response(
-            Problem(500, "INTERNAL", "The server failed; its log has the story under this request id.")
-        )
+    def on_error(error: Exception) -> Response:
+        return problem_response(problem_of(error, g.get("request_id", "")))

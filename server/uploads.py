@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from io import BytesIO
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from flask import Request
 from gunicorn.http.errors import ParseException
@@ -46,22 +46,39 @@ def read_image(request: Request, max_bytes: int) -> bytes:
     except RequestEntityTooLarge as error:
         raise _too_large(max_bytes) from error
     except (OSError, ParseException, ClientDisconnected) as error:  # a broken chunk, or a client gone or silent
-        raise Problem(400, "BODY_BROKEN", "The request's body broke off or is badly framed. Send it again.") from error
+        raise _broken() from error
     if not form and request.content_length is not None and len(data) < request.content_length:
-        raise Problem(400, "BODY_BROKEN", "The request's body ended early. Send it again.")
+        raise _broken()
     if not data:
-        raise Problem(400, "IMAGE_EMPTY", "Expected an image's bytes as the request's body, found none.")
+        _empty()
     if len(data) > max_bytes:  # a form's file, or a chunked body
         raise _too_large(max_bytes)
     return data
 
 
-def discard_body(request: Request, max_bytes: int) -> None:
+def read_raw(stream: IO[bytes], length: int, max_bytes: int) -> bytes:
+    """A body of known length that is an image's bytes. Raises Problem as `read_image` does."""
+    if length > max_bytes:
+        raise _too_large(max_bytes)
+    data = stream.read(length)
+    if len(data) < length:
+        raise _broken()
+    return data or _empty()
+
+
+def discard_body(stream: IO[bytes], max_bytes: int) -> None:
     """Read what is left of the body, at most max_bytes, so that the connection may be used again after a refusal."""
-    stream = request.environ["wsgi.input"]
     with contextlib.suppress(Exception):  # a body that breaks off or is badly framed ends the connection
         while max_bytes > 0 and (part := stream.read(min(64 * 1024, max_bytes))):
             max_bytes -= len(part)
+
+
+def _empty() -> NoReturn:
+    raise Problem(400, "IMAGE_EMPTY", "Expected an image's bytes as the request's body, found none.")
+
+
+def _broken() -> Problem:
+    return Problem(400, "BODY_BROKEN", "The request's body broke off or is badly framed. Send it again.")
 
 
 def _only_file(request: Request) -> bytes:

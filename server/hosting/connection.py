@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import time
 from enum import Enum, auto
 from typing import Any
 
@@ -49,6 +48,7 @@ class Connection:
         self.since = now  # when the present state, or the present request, began
         self.quiet_since = now  # when the last byte came or went
         self.queued_at = now
+        self.queue_s = 0.0  # how long the request waited for a thread
         self.left_to_drop = 0
         self._read_from = 0
         self._max_body_bytes = max_body_bytes
@@ -80,6 +80,15 @@ class Connection:
 
     def arrival(self) -> Arrival:
         return self._scan.look(self.inbox) if self.inbox else Arrival.HEAD
+
+    def cut_off(self) -> None:
+        """The client will send no more of its request."""
+        self._scan.cut = True
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the request came in full, so that the next byte begins another."""
+        return not self._scan.cut
 
     @property
     def target(self) -> bytes:
@@ -172,8 +181,3 @@ class Connection:
 
     def fileno(self) -> int:
         return self.socket.fileno()
-
-    @property
-    def waited_s(self) -> float:
-        """Seconds since the request was whole."""
-        return time.monotonic() - self.queued_at

@@ -18,7 +18,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from bundle.decode import ImageLimits
@@ -28,6 +27,7 @@ from server.app import create_app
 from server.auth import check_safe_to_listen
 from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
 from server.errors import ConfigurationError
+from server.fast_lane import FastLane
 from server.hosting.arbiter import OnsightArbiter
 from server.hosting.board import Board
 from server.hosting.lifecycle import Lifecycle
@@ -123,7 +123,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
         self.cfg.set("pre_fork", self._before_fork)
         self.cfg.set("child_exit", self._after_exit)
 
-    def load(self) -> Flask:
+    def load(self) -> FastLane:
         """In a worker: make the app, and load the models, beside it at the first start, else before any request."""
         settings = self.settings
         shelf, self._shelf = self._shelf, Shelf((), ())  # the parent keeps its own; this process lets go after loading
@@ -139,7 +139,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
             load_models()
         else:
             threading.Thread(target=load_models, name="load-models", daemon=True).start()
-        return create_app(settings, registry, self._tokens, self._lifecycle)
+        return FastLane(create_app(settings, registry, self._tokens, self._lifecycle))
 
     def _before_fork(self, _arbiter: Any, worker: OnsightWorker) -> None:
         worker.board_slot = self.board.claim()

@@ -35,20 +35,22 @@ class RequestScan:
     max_body_bytes: a longer body counts as whole at once, since it will be refused unread.
     """
 
-    __slots__ = ("_at", "_chunked", "_max_body_bytes", "end", "expects_continue", "target")
+    __slots__ = ("_at", "_chunked", "_max_body_bytes", "cut", "end", "expects_continue", "target")
 
     def __init__(self, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
         self._at = 0  # nothing before this offset needs to be looked at again
         self.end: int | None = None  # offset of the request's end, once it is known
         self._chunked = False
+        self.cut = False  # handed over without all of its bytes: the connection cannot be used again
         self.expects_continue = False
         self.target = b""
 
     def look(self, inbox: bytearray) -> Arrival:
         """inbox: everything received since the request began; it only ever grows."""
         if self.end is None and not self._chunked and not self._look_at_head(inbox):
-            return Arrival.WHOLE if len(inbox) > MAX_HEAD_BYTES else Arrival.HEAD
+            self.cut = len(inbox) > MAX_HEAD_BYTES
+            return Arrival.WHOLE if self.cut else Arrival.HEAD
         if self._chunked and self.end is None:
             self._look_at_chunks(inbox)
         return Arrival.WHOLE if self.end is not None and len(inbox) >= self.end else Arrival.BODY
@@ -66,8 +68,10 @@ class RequestScan:
         length = _LENGTH.search(head)
         if _CHUNKED.search(head):
             self._chunked, self._at = True, body
-        elif length is None or int(length[1]) > self._max_body_bytes:
+        elif length is None:
             self.end = body
+        elif int(length[1]) > self._max_body_bytes:
+            self.end, self.cut = body, True
         else:
             self.end = body + int(length[1])
             self.expects_continue = self.end > body and _EXPECT.search(head) is not None
@@ -77,17 +81,17 @@ class RequestScan:
 
     def _look_at_chunks(self, inbox: bytearray) -> None:
         if len(inbox) > self._max_body_bytes + CHUNK_OVERHEAD_BYTES:
-            self.end = 0
+            self.end, self.cut = 0, True
             return
         while len(inbox) > self._at:
             line_end = inbox.find(b"\r\n", self._at, self._at + MAX_CHUNK_LINE_BYTES)
             if line_end < 0:
                 if len(inbox) - self._at >= MAX_CHUNK_LINE_BYTES:
-                    self.end = 0
+                    self.end, self.cut = 0, True
                 return
             size = _CHUNK_SIZE.match(inbox, self._at, line_end)
             if size is None:
-                self.end = 0
+                self.end, self.cut = 0, True
                 return
             count = int(size[0], 16)
             if count == 0:
@@ -101,4 +105,4 @@ class RequestScan:
         if at >= 0:
             self.end = at + 4
         elif len(inbox) - line_end > MAX_HEAD_BYTES:
-            self.end = 0
+            self.end, self.cut = 0, True

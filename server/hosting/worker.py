@@ -246,6 +246,7 @@ class OnsightWorker(Worker):  # type: ignore[misc]
                 return
             if count == 0 or arrival is Arrival.WHOLE:
                 if count == 0:
+                    connection.cut_off()
                     self._watch(connection, 0)  # it may still listen
                 self._queue(connection, now)
                 return
@@ -280,9 +281,10 @@ class OnsightWorker(Worker):  # type: ignore[misc]
 
     def _answer(self, connection: Connection) -> bool:
         """Parse, call the application, put the answer into the outbox. Whether the connection may be used again."""
-        if connection.gone and connection.waited_s > ABANDONED_S:
+        connection.queue_s = time.monotonic() - connection.queued_at
+        if connection.gone and connection.queue_s > ABANDONED_S:
             return False
-        if connection.waited_s > self.app.settings.request_timeout_s:
+        if connection.queue_s > self.app.settings.request_timeout_s:
             refuse(connection, Refusal.DEADLINE_EXCEEDED, keep=False)
             self.app.count_refusal(Refusal.DEADLINE_EXCEEDED)
             return False
@@ -290,7 +292,7 @@ class OnsightWorker(Worker):  # type: ignore[misc]
         try:
             request = next(connection.parser)
             keep = self._call_application(request, connection)
-            return keep and bool(connection.parser.finish_body())
+            return keep and connection.reusable and bool(connection.parser.finish_body())
         except (errors.NoMoreData, StopIteration):
             return False
         except Exception as error:

@@ -47,6 +47,11 @@ class ServedModel:
     limits: ImageLimits
     golden_difference: float
 
+    @property
+    def label(self) -> str:
+        """Project and name, for log lines."""
+        return f"{self.facts.project}/{self.manifest.name}"
+
     def predict(self, data: bytes) -> Prediction:
         """Answer for one image file's bytes. Raises an ImageError, or EngineError when the model fails on it."""
         started = perf_counter()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
@@ -112,6 +113,11 @@ class Registry:
             if model is not None:
                 return model
         raise UnknownModel("No model of this name is served here. GET /v1/models lists those that are.")
+
+    @contextmanager
+    def lease(self, projects: Iterable[str], name: str, wait_s: float = 0.0) -> Iterator[ServedModel]:
+        """`get`, for as long as the model is in use."""
+        yield self.get(projects, name, wait_s)
 
 
 def load_model(shelved: ShelvedBundle, build_engine: EngineFactory, limits: ImageLimits) -> ServedModel:

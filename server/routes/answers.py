@@ -5,6 +5,8 @@ Rounding keeps the order: scores leave sorted by their unrounded probability, an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -15,12 +17,18 @@ from server.models.model import Prediction, ServedModel
 from server.uploads import read_image
 
 
-def predict_request(*projects: str, name: str) -> tuple[ServedModel, Prediction]:
-    """Answer the image in the current request with the first project's model of this name."""
+@contextmanager
+def leased_model(*projects: str, name: str) -> Iterator[ServedModel]:
+    """The first project's model of this name, kept alive for the current request."""
     parts = context()
-    model = parts.registry.get(projects, name, wait_s=parts.settings.load_wait_s)
-    g.model = f"{model.facts.project}/{model.manifest.name}"
-    return model, model.predict(read_image(request, parts.settings.max_image_bytes))
+    with parts.registry.lease(projects, name, wait_s=parts.settings.load_wait_s) as model:
+        g.model = model.label
+        yield model
+
+
+def predict_one(model: ServedModel) -> Prediction:
+    """The answer for the one image in the current request."""
+    return model.predict(read_image(request, context().settings.max_image_bytes))
 
 
 def bare_scores(prediction: Prediction) -> list[dict[str, Any]]:
@@ -28,8 +36,13 @@ def bare_scores(prediction: Prediction) -> list[dict[str, Any]]:
     return [{"label": score.label, "score": round(score.probability * 100, 4)} for score in prediction.decision.scores]
 
 
-def full_answer(model: ServedModel, prediction: Prediction, top: int | None = None) -> dict[str, Any]:
-    """Everything there is to say. probability and threshold in [0, 1]; top: how many scores to list."""
+def full_answer(
+    model: ServedModel, prediction: Prediction, request_id: str, started: float, queue_s: float, top: int | None = None
+) -> dict[str, Any]:
+    """Everything there is to say. probability and threshold in [0, 1]; times in milliseconds.
+
+    started: of the request, by `perf_counter`.  queue_s: seconds it waited before.  top: how many scores to list.
+    """
     decision = prediction.decision
     return {
         "project": model.facts.project,
@@ -48,9 +61,10 @@ def full_answer(model: ServedModel, prediction: Prediction, top: int | None = No
             for score in decision.scores[:top]
         ],
         "timings_ms": {
+            "queue": round(queue_s * 1e3, 2),
             "decode": round(prediction.decode_ms, 2),
             "inference": round(prediction.inference_ms, 2),
-            "total": round((perf_counter() - g.started) * 1e3, 2),
+            "total": round((perf_counter() - started + queue_s) * 1e3, 2),
         },
-        "request_id": g.request_id,
+        "request_id": request_id,
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 
 from server.auth import requires
 from server.context import context
 from server.models.model import ServedModel
 from server.problems import Problem
-from server.routes.answers import full_answer, predict_request
+from server.request_facts import queue_seconds
+from server.routes.answers import full_answer, leased_model, predict_one
 from server.tokens import Scope
 
 v1 = Blueprint("v1", __name__, url_prefix="/v1")
@@ -66,8 +67,9 @@ def describe_model(project: str, name: str) -> Response:
 @requires(Scope.PREDICT)
 def predict(project: str, name: str) -> Response:
     top = _top()
-    model, prediction = predict_request(project, name=name)
-    return jsonify(full_answer(model, prediction, top))
+    with leased_model(project, name=name) as model:
+        prediction = predict_one(model)
+        return jsonify(full_answer(model, prediction, g.request_id, g.started, queue_seconds(request.environ), top))
 
 
 def _summary(model: ServedModel) -> dict[str, Any]:

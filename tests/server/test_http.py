@@ -86,10 +86,32 @@ def test_v1_answers_with_decision_thresholds_and_times(served: Served) -> None:
     assert answer["scores"][0] == {
         "label": "red", "probability": pytest.approx(0.99933, abs=1e-4), "threshold": 0.5, "above": True,
     }  # fmt: skip
-    assert set(answer["timings_ms"]) == {"decode", "inference", "total"}
+    assert set(answer["timings_ms"]) == {"queue", "decode", "inference", "total"}
     assert answer["request_id"] == "my-id.7"
     for top in ("0", "-1", "x", "1e3", "9999999"):
         check_problem(served.server.ask("POST", f"{V1}?top={top}", RED, served.token), 400, "PARAMETER_INVALID")
+
+
+@pytest.mark.parametrize(
+    "path", [CLOUD, V1, "/api/pm-predict/colours", "/v1/predict/default/none", "/api/predict/x/y/"]
+)
+@pytest.mark.parametrize("body", [RED, b"", b"text", bytes(300_001)])
+@pytest.mark.parametrize("token", ["good", "wrong_scope", "bad", None])
+def test_the_short_way_and_the_long_way_answer_alike(served: Served, path: str, body: bytes, token: str | None) -> None:
+    """A query, even an empty one, takes a request through Flask."""
+    given = {"good": served.token, "wrong_scope": served.wrong_scope, "bad": "onsight_nonsense", None: None}[token]
+    short, long = (
+        served.server.ask("POST", address, body, given, {"X-Request-ID": "same"}) for address in (path, f"{path}?a=b")
+    )
+    assert short.status == long.status
+    varying = ("Date",)
+    assert sorted(item for item in short.headers.items() if item[0] not in varying) == sorted(
+        item for item in long.headers.items() if item[0] not in varying
+    )
+    if path == V1 and short.status == 200:
+        assert short.json | {"timings_ms": 0} == long.json | {"timings_ms": 0}
+    else:
+        assert short.body == long.body
 
 
 def test_an_image_like_no_other_is_unknown(served: Served) -> None:

@@ -164,6 +164,21 @@ def test_a_client_that_asks_whether_to_go_on_is_told_to(install: Install, serve:
         assert read_answers(client, 1)[0].status == 200
 
 
+def test_what_follows_a_refused_body_is_never_taken_for_a_request(install: Install, serve: Serve) -> None:
+    install.add_bundle()
+    token = install.add_token()
+    server = serve(max_image_bytes="1024")
+    server.wait_for_status(200)
+    with connected(server) as (client,):
+        smuggled = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+        client.sendall(request_bytes(token, smuggled + bytes(200_000))[:400])
+        time.sleep(0.2)
+        client.sendall(smuggled)
+        received = b"".join(iter(lambda: client.recv(10_000), b""))
+    assert received.startswith(b"HTTP/1.1 413")
+    assert received.count(b"HTTP/1.1") == 1
+
+
 def test_a_client_that_does_not_read_holds_no_thread(install: Install, serve: Serve) -> None:
     install.add_bundle()
     token = install.add_token()
