@@ -60,6 +60,7 @@ class OnsightWorker(Worker):  # type: ignore[misc]
         self._running: dict[int, float] = {}  # thread -> when its present request began
         self._listening = False
         self._welcoming = False  # would take connections, were it not for a sibling that has fewer
+        self._yielded = False
         self._yielded_until = 0.0
         self._buffered = 0  # bytes in all inboxes, as of the last tick
         self._crowded = False
@@ -168,10 +169,12 @@ class OnsightWorker(Worker):  # type: ignore[misc]
     def _accept(self, listener: socket) -> None:
         now = time.monotonic()
         fewest = self._board.fewest_connections(self.board_slot)
-        if fewest is not None and len(self._connections) > fewest and now >= self._yielded_until + YIELD_S:
-            self._yielded_until = now + YIELD_S  # a sibling has fewer; if it is too busy to take it, we will
+        if fewest is not None and len(self._connections) > fewest and not self._yielded:
+            self._yielded = True  # a sibling has fewer; if it is too busy to take this one, we will
+            self._yielded_until = now + YIELD_S
             self._listen(False)
             return
+        self._yielded = False
         try:
             client, address = listener.accept()
         except OSError as error:
@@ -375,3 +378,4 @@ class OnsightWorker(Worker):  # type: ignore[misc]
         self._watch(connection, 0)
         self._connections.discard(connection)
         connection.close()
+        self._report()
