@@ -75,12 +75,12 @@ def bundle_labeller(path: Path, trust_dir: Path, providers: tuple[str, ...]) -> 
     from bundle.load import load_bundle
     from bundle.trust import TrustStore
     from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
-    from server.models.registry import load_model
-    from server.models.shelf import DEFAULT_PROJECT, ShelvedBundle
+    from server.models.loader import load_model
+    from server.models.shelf import DEFAULT_PROJECT
 
     bundle = load_bundle(path, TrustStore(trust_dir))
     build = onnx_runtime_factory(OnnxRuntimeOptions(providers))
-    model = load_model(ShelvedBundle(DEFAULT_PROJECT, path.name, bundle), build, ImageLimits())
+    model = load_model(bundle, DEFAULT_PROJECT, path.name, build, ImageLimits())
 
     def label(data: bytes) -> Answer:
         decision = model.predict(data).decision

@@ -35,6 +35,21 @@ class ServerSettings(BaseSettings):
         description="Folder of bundles: `*.onsight` serve under the project `default`, `<project>/*.onsight` under"
         " `<project>`. Of several versions of a model the highest that loads is served.",
     )
+    serve_versions: Literal["latest", "all"] = Field(
+        default="latest",
+        description="`all` loads every version of every model; the highest answers where a request names none.",
+    )
+    watch_interval_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=3600,
+        description="Seconds between looks at the models folder; 0 looks on SIGHUP or on request alone.",
+    )
+    keep_last_good: bool = Field(
+        default=True,
+        description="Keep a copy of each bundle that served, below the home, so that a bad file put in its place leaves"
+        " the model serving, also after a restart.",
+    )
     host: str = Field(
         default="127.0.0.1",
         description="Address to listen on. Beyond loopback the server starts only when at least one token exists.",

@@ -1,6 +1,7 @@
 """Gunicorn's parent process, bent where our promises need it. Knows nothing of models.
 
-On SIGTERM readiness says so first, and the port stays open for a while.
+On SIGTERM readiness says so first, and the port stays open for a while. SIGHUP makes all workers look at the models
+folder; nobody is restarted, no connection is closed.
 """
 
 from __future__ import annotations
@@ -33,3 +34,6 @@ class OnsightArbiter(Arbiter):  # type: ignore[misc]
             if {signal.SIGINT, signal.SIGQUIT} & set(self.wait_for_signals(timeout=min(left, 0.2))):
                 break  # someone at a keyboard will not wait
         super().handle_term()
+
+    def handle_hup(self) -> None:
+        log.info("looking at the models folder", extra={"generation": self._lifecycle.raise_generation()})

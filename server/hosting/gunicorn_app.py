@@ -1,9 +1,8 @@
-"""Run the server: Gunicorn with threads, configured from `ServerSettings` alone.
+"""Run the server: Gunicorn, configured from `ServerSettings` alone.
 
-In this order: refuse an unsafe address, open the port, read and verify the bundles, fork. Each worker builds its own
-engines after the fork (a runtime's threads do not survive one) from the bytes that the parent verified once, so all
-workers always serve the same models. SIGHUP reads the models folder again, into new workers. SIGTERM: readiness turns
-503, the port stays open for `drain_s`, then running requests finish, then exit 0.
+In this order: refuse an unsafe address, open the port, fork. Each worker keeps its own models (a runtime's threads do
+not survive a fork) in step with the models folder, and shares weights with the others. SIGHUP makes them look at once.
+SIGTERM: readiness turns 503, the port stays open for `drain_s`, then running requests finish, then exit 0.
 """
 
 from __future__ import annotations
@@ -15,14 +14,13 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+import time
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
 from bundle.decode import ImageLimits
 from bundle.home import OnsightHome
-from bundle.trust import TrustStore
 from server.app import create_app
 from server.auth import check_safe_to_listen
 from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
@@ -32,16 +30,20 @@ from server.hosting.arbiter import OnsightArbiter
 from server.hosting.board import Board
 from server.hosting.lifecycle import Lifecycle
 from server.hosting.refusals import Refusal
+from server.hosting.run_folder import RunFolder
 from server.hosting.worker import OnsightWorker
 from server.logs import GunicornLogger, configure_logging
+from server.models.keeper import Keeper
+from server.models.last_good import LastGoodStore
 from server.models.registry import Registry
-from server.models.shelf import Shelf, read_shelf
+from server.models.wishes import Wishes
 from server.settings import ServerSettings
 from server.tokens import TokenStore
 from server.uploads import FORM_OVERHEAD_BYTES
 
 log = logging.getLogger("onsight.server")
 
+GENERATION_POLL_S = 0.1
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - Gunicorn's heartbeat files; on a disk they could block a worker
 
 
@@ -102,7 +104,10 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
         self.board = Board(2 * settings.worker_count + 8)
         self._tokens = tokens
         self._lifecycle = Lifecycle()
-        self._shelf = Shelf((), ())
+        self._registry = Registry()
+        self._run_folder = RunFolder(settings.home)
+        self._wishes = Wishes(settings.home / "serving" / "wishes.json")
+        self._slot = 0
         super().__init__()
 
     @property
@@ -111,35 +116,71 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
         return self.settings.max_image_bytes + FORM_OVERHEAD_BYTES
 
     def may_accept(self) -> bool:
-        """Whether this worker takes connections yet."""
-        return True
+        """Whether this worker takes connections: not while it loads and a sibling is able to answer."""
+        return self._registry.loaded or not self._lifecycle.served
 
     def count_refusal(self, refusal: Refusal) -> None:
         """A worker answered without the application."""
 
     def load_config(self) -> None:
-        for name, value in gunicorn_options(self.settings, self._read_shelf).items():
+        for name, value in gunicorn_options(self.settings).items():
             self.cfg.set(name, value)
+        self.cfg.set("when_ready", self._when_ready)
         self.cfg.set("pre_fork", self._before_fork)
+        self.cfg.set("post_fork", self._after_fork)
         self.cfg.set("child_exit", self._after_exit)
 
     def load(self) -> FastLane:
-        """In a worker: make the app, and load the models, beside it at the first start, else before any request."""
+        """In a worker: make the app, and keep the models beside it."""
         settings = self.settings
-        shelf, self._shelf = self._shelf, Shelf((), ())  # the parent keeps its own; this process lets go after loading
-        options = OnnxRuntimeOptions(settings.providers, settings.provider_fallback, settings.intra_op_threads)
-        limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-        registry = Registry(shelf, onnx_runtime_factory(options), limits)
+        threading.Thread(target=self._keep_models, name="keep-models", daemon=True).start()
+        gc.set_threshold(20_000, 20, 50)  # a request leaves little behind, and a collection costs it its cache
+        return FastLane(create_app(settings, self._registry, self._tokens, self._lifecycle))
 
-        def load_models() -> None:
-            registry.load()
+    def _keep_models(self) -> None:
+        """In a worker, for good: load, then follow the folder."""
+        settings, home = self.settings, OnsightHome(self.settings.home)
+        options = OnnxRuntimeOptions(
+            settings.providers,
+            settings.provider_fallback,
+            settings.intra_op_threads,
+            self._run_folder.subfolder("graphs"),
+        )
+        keeper = Keeper(
+            settings.models_dir,
+            home.trust_dir,
+            self._registry,
+            onnx_runtime_factory(options),
+            ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+            store=LastGoodStore(home.path, settings.models_dir) if settings.keep_last_good else None,
+            wishes=self._wishes,
+            lock=self._run_folder.path / "loading.lock",
+            every_version=settings.serve_versions == "all",
+        )
+        generation = -1
+        looked_at = 0.0
+        while True:
+            wanted = self._lifecycle.generation
+            now = time.monotonic()
+            try:
+                if wanted != generation:
+                    keeper.look(forced=True)
+                elif settings.watch_interval_s and now - looked_at >= settings.watch_interval_s:
+                    keeper.look()
+                else:
+                    time.sleep(min(GENERATION_POLL_S, settings.watch_interval_s or GENERATION_POLL_S))
+                    continue
+            except Exception:
+                log.exception("models folder not looked at")
+            generation, looked_at = wanted, time.monotonic()
             self._lifecycle.mark_served()
+            self.board.report_generation(self._slot, generation)
 
-        if self._lifecycle.served:
-            load_models()
-        else:
-            threading.Thread(target=load_models, name="load-models", daemon=True).start()
-        return FastLane(create_app(settings, registry, self._tokens, self._lifecycle))
+    def run(self) -> None:
+        try:
+            OnsightArbiter(self, self._lifecycle, self.settings.drain_s).run()
+        finally:
+            self._run_folder.remove()
 
     def _before_fork(self, _arbiter: Any, worker: OnsightWorker) -> None:
         worker.board_slot = self.board.claim()
@@ -147,28 +188,17 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
     def _after_exit(self, _arbiter: Any, worker: OnsightWorker) -> None:
         self.board.release(worker.board_slot)
 
-    def run(self) -> None:
-        OnsightArbiter(self, self._lifecycle, self.settings.drain_s).run()
+    def _after_fork(self, _arbiter: Any, worker: OnsightWorker) -> None:
+        self._slot = worker.board_slot
 
-    def _read_shelf(self, _arbiter: Any) -> None:
-        """In the parent, before workers are forked: verify everything once."""
-        self._shelf = read_shelf(self.settings.models_dir, TrustStore(OnsightHome(self.settings.home).trust_dir))
-        log.info(
-            "bundles verified",
-            extra={
-                "folder": str(self.settings.models_dir),
-                "good": len(self._shelf.bundles),
-                "bad": len(self._shelf.failures),
-                "url": self.settings.url,
-            },
-        )
-        if not self._shelf.bundles:
-            log.warning("nothing to serve: put .onsight bundles into the folder, then send SIGHUP or start again")
+    def _when_ready(self, _arbiter: Any) -> None:
+        """In the parent, before workers are forked."""
+        log.info("serving", extra={"url": self.settings.url, "folder": str(self.settings.models_dir)})
         gc.collect()
         gc.freeze()  # what stands now is shared by all workers; their collectors need not touch it
 
 
-def gunicorn_options(settings: ServerSettings, read_shelf_hook: Callable[[Any], None]) -> dict[str, object]:
+def gunicorn_options(settings: ServerSettings) -> dict[str, object]:
     """Our settings in Gunicorn's names."""
     options: dict[str, object] = {
         "bind": f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}",
@@ -184,8 +214,6 @@ def gunicorn_options(settings: ServerSettings, read_shelf_hook: Callable[[Any], 
         "control_socket_disable": True,
         "sendfile": False,
         "forwarded_allow_ips": "",
-        "when_ready": read_shelf_hook,
-        "on_reload": read_shelf_hook,
     }
     if settings.tls_certificate is not None and settings.tls_key is not None:
         options |= {"certfile": str(settings.tls_certificate), "keyfile": str(settings.tls_key)}

@@ -1,20 +1,24 @@
-"""What all workers of one server must agree on: two flags in memory that is shared across fork.
+"""What all workers of one server must agree on: two flags and a counter in memory that is shared across fork.
 
 `draining`: the server was told to stop; readiness says so while the port is still open.
 `served`: some worker has finished loading. A later worker (a replacement) then loads before it takes its first
 connection, so that no request waits for it while its siblings are able to answer.
+`generation`: raised by whoever wants all workers to look at the models folder at once.
 """
 
 from __future__ import annotations
 
 import mmap
+import struct
+
+_COUNTER = struct.Struct("<I")
 
 
 class Lifecycle:
     """Create before forking; every process then sees the same flags. A flag is one byte and is only ever set."""
 
     def __init__(self) -> None:
-        self._flags = mmap.mmap(-1, 2)  # anonymous and shared
+        self._flags = mmap.mmap(-1, 8)  # anonymous and shared: two flags, two unused, the counter
 
     @property
     def draining(self) -> bool:
@@ -29,3 +33,13 @@ class Lifecycle:
 
     def mark_served(self) -> None:
         self._flags[1] = 1
+
+    @property
+    def generation(self) -> int:
+        return int(_COUNTER.unpack_from(self._flags, 4)[0])
+
+    def raise_generation(self) -> int:
+        """The new value. Of two calls at one moment both may get the same one; do what it announces before calling."""
+        generation = self.generation + 1
+        _COUNTER.pack_into(self._flags, 4, generation)
+        return generation

@@ -1,30 +1,19 @@
-"""The models of one process: from verified bundles to engines that answer.
+"""The models of one process: which answer now, and for whom they are kept alive. Loads nothing; the keeper does.
 
-For each project and model name, from the highest version down: build the engine, compare the graph with the manifest,
-replay the golden inputs on the real provider, warm up, serve. A version that fails is set aside with its reason and the
-next lower one is tried; the remaining versions are listed and not loaded. Knows neither HTTP nor where bundles lie.
+What serves is one immutable table, swapped whole, so a request sees the old models or the new ones and never a mixture.
+A model that has left the table is closed when the last request that leased it has ended.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import groupby
+from types import TracebackType
 
-from bundle.decode import ImageLimits
-from bundle.errors import OnsightError
-from bundle.golden import Golden, replay_golden
-from bundle.manifest import Manifest, Variant
-from server.engines.protocol import EngineFactory, check_manifest_tensors
-from server.errors import EngineError, ModelsLoading, UnknownModel
-from server.models.model import ModelFacts, ServedModel
-from server.models.shelf import Failure, Shelf, ShelvedBundle, failure_of, natural_order
-
-log = logging.getLogger("onsight.server")
+from server.errors import ModelsLoading, UnknownModel
+from server.models.model import ServedModel
 
 
 class Phase(StrEnum):
@@ -36,134 +25,150 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StandbyVersion:
-    """A verified version that is not loaded, since a higher one serves."""
+class Failure:
+    """A bundle that does not serve. reason: fit for a client, so without paths.  kept: an earlier copy serves."""
 
-    facts: ModelFacts
+    project: str
+    file_name: str
+    code: str
+    reason: str
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyVersion:
+    """A verified version that is not loaded."""
+
+    project: str
     name: str
     version: str
+    file_name: str
+
+
+class Slot:
+    """A loaded model and the requests that use it. As a context manager it is one request's lease."""
+
+    __slots__ = ("_lock", "_retired", "_users", "model")
+
+    def __init__(self, model: ServedModel) -> None:
+        self.model = model
+        self._lock = threading.Lock()
+        self._users = 0
+        self._retired = False
+
+    def take(self) -> bool:
+        """Begin a lease; False when the model has been closed meanwhile."""
+        with self._lock:
+            if self._retired and not self._users:
+                return False
+            self._users += 1
+            return True
+
+    def retire(self) -> None:
+        """Close the model as soon as nobody uses it."""
+        with self._lock:
+            self._retired = True
+            unused = not self._users
+        if unused:
+            self.model.engine.close()
+
+    def __enter__(self) -> ServedModel:
+        return self.model
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._users -= 1
+            unused = self._retired and not self._users
+        if unused:
+            self.model.engine.close()
+
+
+ModelKey = tuple[str, str]  # project and name
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What serves. slots: for each model its loaded versions, highest first."""
+
+    slots: Mapping[ModelKey, tuple[Slot, ...]]
+    standby: tuple[StandbyVersion, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 class Registry:
-    """Models by project and name. `load` once, from any thread; everything else may be called at any time."""
+    """Models by project and name. Any thread may ask; one at a time publishes."""
 
-    def __init__(self, shelf: Shelf, build_engine: EngineFactory, limits: ImageLimits) -> None:
-        self._shelf: Shelf | None = shelf
-        self._build_engine = build_engine
-        self._limits = limits
-        self._models: dict[tuple[str, str], ServedModel] = {}
-        self._standby: tuple[StandbyVersion, ...] = ()
-        self._failures = shelf.failures
+    def __init__(self) -> None:
+        self._table = Table({})
         self._loaded = threading.Event()
 
-    def load(self) -> None:
-        """Load every model, then let the bundles' bytes go. Never raises for a model that does not load."""
-        shelf, self._shelf = self._shelf, None
-        if shelf is None:
-            return
-        models: dict[tuple[str, str], ServedModel] = {}
-        standby: list[StandbyVersion] = []
-        failures = list(shelf.failures)
-        try:
-            for key, versions in _by_model(shelf.bundles):
-                for shelved in versions:
-                    if key in models:
-                        standby.append(_standby_version(shelved))
-                        continue
-                    try:
-                        models[key] = load_model(shelved, self._build_engine, self._limits)
-                    except OnsightError as error:
-                        failures.append(failure_of(error, shelved.project, shelved.file_name))
-                    except Exception as error:  # whatever a runtime throws must not keep the others from serving
-                        log.exception("model failed to load")
-                        failed = EngineError(f"graph: it fails when it runs ({type(error).__name__}). Export it again.")
-                        failures.append(failure_of(failed, shelved.project, shelved.file_name))
-        finally:
-            self._models, self._standby, self._failures = models, tuple(standby), tuple(failures)
-            self._loaded.set()
+    def publish(self, table: Table) -> None:
+        """Serve these from now on, and let go of those that are not among them."""
+        old, self._table = self._table, table
+        self._loaded.set()
+        kept = {id(slot) for slots in table.slots.values() for slot in slots}
+        for slots in old.slots.values():
+            for slot in slots:
+                if id(slot) not in kept:
+                    slot.retire()
+
+    @property
+    def table(self) -> Table:
+        return self._table
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the first look at the folder is over."""
+        return self._loaded.is_set()
 
     @property
     def phase(self) -> Phase:
         if not self._loaded.is_set():
             return Phase.LOADING
-        return Phase.READY if self._models else Phase.NO_MODELS
+        return Phase.READY if self._table.slots else Phase.NO_MODELS
 
     @property
     def models(self) -> tuple[ServedModel, ...]:
-        """Those that answer, sorted by project and name."""
-        return tuple(self._models[key] for key in sorted(self._models))
+        """All that answer, sorted by project and name, of one name the highest version first."""
+        return tuple(slot.model for _, slots in sorted(self._table.slots.items()) for slot in slots)
 
     @property
     def standby(self) -> tuple[StandbyVersion, ...]:
-        return self._standby
+        return self._table.standby
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        return self._failures
+        return self._table.failures
 
-    def get(self, projects: Iterable[str], name: str, wait_s: float = 0.0) -> ServedModel:
-        """The model of this name in the first of the projects that has it.
+    def lease(self, projects: Iterable[str], name: str, wait_s: float = 0.0, version: str | None = None) -> Slot:
+        """The model of this name in the first of the projects that has it, for a `with` block.
 
-        wait_s: how long to wait for loading to finish.  Raises ModelsLoading or UnknownModel.
+        wait_s: how long to wait for the first loading to finish.  version: None is the highest that serves.
+        Raises ModelsLoading or UnknownModel.
         """
-        if not self._loaded.wait(wait_s):
+        if not self._loaded.is_set() and not self._loaded.wait(wait_s):
             raise ModelsLoading("The models are still loading. Try again in a moment.")
-        for project in projects:
-            model = self._models.get((project, name))
-            if model is not None:
-                return model
-        raise UnknownModel("No model of this name is served here. GET /v1/models lists those that are.")
+        while True:
+            table = self._table
+            slot = _find(table, projects, name, version)
+            if slot.take():
+                return slot
+            if table is self._table:  # closed, and yet it serves: cannot be
+                raise UnknownModel("The model was unloaded at this moment. GET /v1/models lists those that serve.")
 
-    @contextmanager
-    def lease(self, projects: Iterable[str], name: str, wait_s: float = 0.0) -> Iterator[ServedModel]:
-        """`get`, for as long as the model is in use."""
-        yield self.get(projects, name, wait_s)
-
-
-def load_model(shelved: ShelvedBundle, build_engine: EngineFactory, limits: ImageLimits) -> ServedModel:
-    """Make one verified bundle answer: engine, graph against manifest, golden replay, warm-up.
-
-    Raises EngineError (ProviderMismatch, GraphMismatch), GoldenMismatch or MalformedBundle.
-    """
-    bundle, manifest = shelved.bundle, shelved.bundle.manifest
-    check_manifest_tensors(manifest)
-    engine = build_engine(manifest, bundle.files[choose_variant(manifest).file])
-    difference = replay_golden(Golden.from_bytes(bundle.files[manifest.golden]), manifest, engine.infer)
-    engine.warm_up()
-    log.info(
-        "model ready",
-        extra={
-            "project": shelved.project,
-            "model": manifest.name,
-            "version": manifest.version,
-            "providers": ",".join(engine.providers),
-            "golden_difference": float(f"{difference:.3g}"),
-        },
-    )
-    return ServedModel(_facts(shelved), manifest, engine, limits, difference)
+    def get(self, projects: Sequence[str], name: str, wait_s: float = 0.0, version: str | None = None) -> ServedModel:
+        """Like `lease`, for a look at the model alone: it may be closed at any moment."""
+        with self.lease(projects, name, wait_s, version) as model:
+            return model
 
 
-def choose_variant(manifest: Manifest) -> Variant:
-    """The full-precision form, which every machine runs; else the first."""
-    return next((variant for variant in manifest.variants if variant.precision == "fp32"), manifest.variants[0])
-
-
-def _by_model(bundles: Iterable[ShelvedBundle]) -> Iterable[tuple[tuple[str, str], list[ShelvedBundle]]]:
-    """Project and name -> its versions, highest first; of equal versions the later file name first."""
-
-    def key(shelved: ShelvedBundle) -> tuple[str, str]:
-        return shelved.project, shelved.bundle.manifest.name
-
-    for name, group in groupby(sorted(bundles, key=key), key):
-        yield (
-            name,
-            sorted(group, key=lambda one: (natural_order(one.bundle.manifest.version), one.file_name), reverse=True),
-        )
-
-
-def _facts(shelved: ShelvedBundle) -> ModelFacts:
-    return ModelFacts(shelved.project, shelved.file_name, shelved.bundle.manifest_sha256, shelved.bundle.key_id)
-
-
-def _standby_version(shelved: ShelvedBundle) -> StandbyVersion:
-    return StandbyVersion(_facts(shelved), shelved.bundle.manifest.name, shelved.bundle.manifest.version)
+def _find(table: Table, projects: Iterable[str], name: str, version: str | None) -> Slot:
+    for project in projects:
+        for slot in table.slots.get((project, name), ()):
+            if version is None or slot.model.manifest.version == version:
+                return slot
+    if version is not None:
+        raise UnknownModel("This version of the model is not served here. GET /v1/models lists those that are.")
+    raise UnknownModel("No model of this name is served here. GET /v1/models lists those that are.")

@@ -1,21 +1,17 @@
-"""Read a models folder into verified bundles. Runs no model code, so it may run before the server forks.
+"""What lies in the models folder: which bundles there are, by cheap looks at names and times. Reads no bundle.
 
-`*.onsight` directly in the folder belongs to the project `default`, `<project>/*.onsight` to that project. What cannot
-be trusted or read is set aside with its reason and never keeps the others from serving. A name that begins with a dot
-is ignored: that is where a copy in progress belongs.
+`models/*.onsight` belong to the project `default`, `models/<project>/*.onsight` to `<project>`; hidden names are left
+alone. Never raises for what it finds.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from bundle.errors import KeyFileError, MalformedBundle, OnsightError
-from bundle.load import Bundle, load_bundle
-from bundle.trust import TrustStore
 
 log = logging.getLogger("onsight.server")
 
@@ -23,58 +19,56 @@ SUFFIX = ".onsight"
 DEFAULT_PROJECT = "default"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
+Fingerprint = tuple[tuple[str, int, int, int], ...]
+"""Of a file, or of each file in a folder: name, size, time of change in nanoseconds, inode."""
+
 
 @dataclass(frozen=True, slots=True)
-class ShelvedBundle:
-    """A verified bundle, its project and its file's name."""
+class BundleFile:
+    """One bundle in the folder, unread. fingerprint: differs when its content may have changed."""
 
     project: str
-    file_name: str
-    bundle: Bundle
+    path: Path
+    fingerprint: Fingerprint
+
+    @property
+    def file_name(self) -> str:
+        return self.path.name
+
+    @property
+    def key(self) -> str:
+        """Names it among all bundles of the folder."""
+        return f"{self.project}/{self.path.name}"
+
+    @property
+    def newest_change(self) -> float:
+        """Seconds since 1970."""
+        return max((changed for _, _, changed, _ in self.fingerprint), default=0) / 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A bundle that does not serve. reason: fit for a client, so without paths."""
-
-    project: str
-    file_name: str
-    code: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """What a models folder holds. Both sorted by project and file name."""
-
-    bundles: tuple[ShelvedBundle, ...]
-    failures: tuple[Failure, ...]
+def list_bundles(models_dir: Path) -> tuple[BundleFile, ...] | None:
+    """Every bundle, sorted by project and name; None where the folder cannot be read (which is not: empty)."""
+    names = _visible(models_dir)
+    if names is None:
+        return None
+    found = []
+    for path in names:
+        if path.suffix == SUFFIX:
+            found.append((DEFAULT_PROJECT, path))
+        elif _is_folder(path):
+            found.extend((path.name, inner) for inner in _visible(path) or () if inner.suffix == SUFFIX)
+    return tuple(BundleFile(project, path, fingerprint_of(path)) for project, path in found)
 
 
-def read_shelf(models_dir: Path, trust: TrustStore) -> Shelf:
-    """Verify every bundle in the folder: limits, signature, digests. Never raises for a bad bundle."""
-    bundles: list[ShelvedBundle] = []
-    failures: list[Failure] = []
-    for project, path in _find_bundles(models_dir):
-        try:
-            if NAME.fullmatch(project) is None:
-                raise MalformedBundle(
-                    f"project folder {project!r}: expected letters, digits, '.', '_' and '-'. Rename the folder."
-                )
-            bundles.append(ShelvedBundle(project, path.name, load_bundle(path, trust)))
-        except OnsightError as error:
-            failures.append(failure_of(error, project, path.name))
-    return Shelf(tuple(bundles), tuple(failures))
-
-
-def failure_of(error: OnsightError, project: str, file_name: str) -> Failure:
-    """Log why a bundle does not serve, and put it in words for a client."""
-    log.error(
-        "bundle skipped", extra={"project": project, "bundle": file_name, "code": error.code, "reason": str(error)}
-    )
-    # A key file's error names its path, which is the operator's business alone.
-    reason = "The trust store cannot be read; the log says why." if isinstance(error, KeyFileError) else str(error)
-    return Failure(project, file_name, error.code, reason)
+def fingerprint_of(path: Path) -> Fingerprint:
+    """Empty for what is not there or cannot be looked at."""
+    try:
+        found = path.stat()
+        if not stat.S_ISDIR(found.st_mode):
+            return ((path.name, found.st_size, found.st_mtime_ns, found.st_ino),)
+        return tuple(sorted(_entries(path)))
+    except OSError:
+        return ()
 
 
 def natural_order(version: str) -> tuple[tuple[int, int, str], ...]:
@@ -83,25 +77,23 @@ def natural_order(version: str) -> tuple[tuple[int, int, str], ...]:
     return (*((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts), (1, -1, ""))
 
 
-def _find_bundles(models_dir: Path) -> Iterator[tuple[str, Path]]:
-    for path in _visible(models_dir):
-        if path.suffix == SUFFIX:
-            yield DEFAULT_PROJECT, path
-        elif _is_folder(path):
-            yield from ((path.name, inner) for inner in _visible(path) if inner.suffix == SUFFIX)
+def _entries(folder: Path) -> Iterator[tuple[str, int, int, int]]:
+    for path in folder.iterdir():
+        found = path.stat()
+        yield path.name, found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError as error:  # on a reload it would end the server
+    except OSError as error:
         log.error("folder not read", extra={"folder": str(path), "reason": error.strerror})
         return False
 
 
-def _visible(folder: Path) -> list[Path]:
+def _visible(folder: Path) -> list[Path] | None:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         log.error("folder not read", extra={"folder": str(folder), "reason": error.strerror})
-        return []
+        return None

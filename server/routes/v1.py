@@ -26,11 +26,17 @@ def list_models() -> Response:
         status=registry.phase.value,
         models=[_summary(model) for model in registry.models],
         standby=[
-            {"project": one.facts.project, "name": one.name, "version": one.version, "bundle": one.facts.file_name}
+            {"project": one.project, "name": one.name, "version": one.version, "bundle": one.file_name}
             for one in registry.standby
         ],
         failed=[
-            {"project": one.project, "bundle": one.file_name, "code": one.code, "reason": one.reason}
+            {
+                "project": one.project,
+                "bundle": one.file_name,
+                "code": one.code,
+                "reason": one.reason,
+                "earlier_copy_serves": one.kept,
+            }
             for one in registry.failures
         ],
     )

@@ -15,8 +15,8 @@ from bundle.load import load_bundle
 from bundle.manifest import Task
 from bundle.trust import TrustStore
 from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
-from server.models.registry import load_model
-from server.models.shelf import DEFAULT_PROJECT, ShelvedBundle
+from server.models.loader import load_model
+from server.models.shelf import DEFAULT_PROJECT
 
 
 @pytest.mark.parametrize("task", [Task.SINGLE_LABEL, pytest.param(Task.MULTI_LABEL, marks=pytest.mark.slow)])
@@ -28,7 +28,7 @@ def test_a_served_bundle_answers_as_the_run_recorded(
     path: Path = request.getfixturevalue(f"{name}_bundle")
     bundle = load_bundle(path, TrustStore(home.trust_dir))
     build = onnx_runtime_factory(OnnxRuntimeOptions(("CPUExecutionProvider",)))
-    model = load_model(ShelvedBundle(DEFAULT_PROJECT, path.name, bundle), build, ImageLimits())
+    model = load_model(bundle, DEFAULT_PROJECT, path.name, build, ImageLimits())
 
     snapshot = tiny.run.snapshot()
     with np.load(tiny.run.predictions_path) as predictions:

@@ -21,11 +21,10 @@ from PIL import Image
 from running_server import Reply, Served
 
 from bundle.decode import ImageLimits
-from bundle.trust import TrustStore
 from server.app import create_app
 from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
+from server.models.keeper import Keeper
 from server.models.registry import Registry
-from server.models.shelf import Shelf, read_shelf
 from server.settings import ServerSettings
 from server.tokens import TokenStore
 
@@ -193,7 +192,7 @@ def test_no_token_a_wrong_token_and_a_wrong_scope_are_refused(served: Served) ->
 
 def all_addresses() -> Iterator[tuple[str, str]]:
     settings, tokens = ServerSettings(), TokenStore(Path("absent"))
-    registry = Registry(Shelf((), ()), onnx_runtime_factory(OnnxRuntimeOptions()), ImageLimits())
+    registry = Registry()
     for rule in create_app(settings, registry, tokens).url_map.iter_rules():
         yield rule.endpoint, re.sub(r"<[^>]*:?filename>", "onsight.css", re.sub(r"<name:[^>]*>", "colours", rule.rule))
 
@@ -327,9 +326,8 @@ def test_orientation_in_exif_does_not_change_the_answer(served: Served) -> None:
 
 
 def test_concurrent_answers_are_those_of_the_model_alone(served: Served) -> None:
-    shelf = read_shelf(served.install.models, TrustStore(served.install.home.trust_dir))
-    registry = Registry(shelf, onnx_runtime_factory(OnnxRuntimeOptions()), ImageLimits())
-    registry.load()
+    registry, build = Registry(), onnx_runtime_factory(OnnxRuntimeOptions())
+    Keeper(served.install.models, served.install.home.trust_dir, registry, build, ImageLimits()).look()
     model = registry.get(["default"], "colours")
 
     def image(index: int) -> bytes:

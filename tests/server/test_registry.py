@@ -16,20 +16,26 @@ from bundle.decode import ImageLimits
 from bundle.errors import ImageTooLarge
 from bundle.keys import SigningKey
 from bundle.pack import describe_files
-from bundle.trust import TrustStore
 from server.engines.onnx_runtime import OnnxRuntimeEngine, OnnxRuntimeOptions, check_providers, onnx_runtime_factory
 from server.errors import EngineError, GraphMismatch, ModelsLoading, ProviderMismatch, UnknownModel
+from server.models.keeper import Keeper
 from server.models.registry import Phase, Registry
-from server.models.shelf import natural_order, read_shelf
+from server.models.shelf import list_bundles, natural_order
 
 CUDA_THEN_CPU = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 def open_registry(install: Install, options: OnnxRuntimeOptions | None = None) -> Registry:
-    shelf = read_shelf(install.models, TrustStore(install.home.trust_dir))
-    registry = Registry(shelf, onnx_runtime_factory(options or OnnxRuntimeOptions()), ImageLimits())
-    registry.load()
+    registry = Registry()
+    keep(install, registry, options or OnnxRuntimeOptions()).look()
     return registry
+
+
+def keep(
+    install: Install, registry: Registry, options: OnnxRuntimeOptions, limits: ImageLimits | None = None
+) -> Keeper:
+    build = onnx_runtime_factory(options)
+    return Keeper(install.models, install.home.trust_dir, registry, build, limits or ImageLimits())
 
 
 def codes(registry: Registry) -> dict[str, str]:
@@ -98,7 +104,7 @@ def test_bad_bundles_are_named_with_their_reason_and_the_good_one_serves(install
     assert [model.facts.file_name for model in registry.models] == ["good.onsight"]
     assert codes(registry)["stranger.onsight"] == "UNTRUSTED_KEY"
     assert set(codes(registry)) == {"flipped.onsight", "cut.onsight", "text.onsight", "stranger.onsight", "x.onsight"}
-    assert any("notes.pem" in failure.reason for failure in registry.failures)
+    assert all(install.key.public_key.key_id not in failure.reason for failure in registry.failures)
     assert all(str(install.models.parent) not in failure.reason for failure in registry.failures)
 
 
@@ -148,19 +154,17 @@ def test_a_batch_gives_what_its_images_give_alone() -> None:
 
 def test_before_loading_a_model_is_neither_found_nor_missing(new_install: Callable[[], Install]) -> None:
     install = new_install()
-    shelf = read_shelf(install.models, TrustStore(install.home.trust_dir))
-    registry = Registry(shelf, onnx_runtime_factory(OnnxRuntimeOptions()), ImageLimits())
+    registry = Registry()
     with pytest.raises(ModelsLoading):
         registry.get(["default"], "colours")
-    registry.load()
+    keep(install, registry, OnnxRuntimeOptions()).look()
     assert registry.phase is Phase.NO_MODELS
 
 
 def test_the_pixel_limit_of_the_server_holds_for_its_models(install: Install) -> None:
     install.add_bundle()
-    shelf = read_shelf(install.models, TrustStore(install.home.trust_dir))
-    registry = Registry(shelf, onnx_runtime_factory(OnnxRuntimeOptions()), ImageLimits(max_pixels=1000))
-    registry.load()
+    registry = Registry()
+    keep(install, registry, OnnxRuntimeOptions(), ImageLimits(max_pixels=1000)).look()
     with pytest.raises(ImageTooLarge):
         registry.models[0].predict(RED)  # 64 x 48 = 3072 pixels
 
@@ -175,8 +179,8 @@ def test_a_models_folder_that_may_be_listed_but_not_entered_is_no_reason_to_end(
         models.chmod(0o400)
         os.seteuid(reader)  # root may enter everywhere
         try:
-            shelf = read_shelf(models, TrustStore(tmp_path / "trust"))
+            found = list_bundles(models)
         finally:
             os.seteuid(os.getuid())
             models.chmod(0o700)
-        assert shelf.bundles == ()
+        assert found == ()

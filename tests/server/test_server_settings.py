@@ -63,7 +63,7 @@ def test_only_loopback_may_listen_without_a_token(host: str, loopback: bool, tmp
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
 def test_an_address_of_ipv6_is_taken_with_and_without_brackets(host: str) -> None:
     settings = ServerSettings(host=host, port=8123)
-    assert gunicorn_options(settings, print)["bind"] == "[::1]:8123"
+    assert gunicorn_options(settings)["bind"] == "[::1]:8123"
     assert settings.url == "http://[::1]:8123"
     assert settings.listens_on_loopback_only
 

@@ -1,0 +1,53 @@
+"""A folder for as long as one server runs: what its processes share as files, and nobody needs afterwards.
+
+Below `home/run`, or the system's temporary folder where the home cannot be written. Held by a lock that ends with the
+last process, so that what a crash left behind is recognised and removed by the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+_LOCK = "lock"
+
+
+class RunFolder:
+    """Make one before forking; `remove` it in the same process at the end."""
+
+    def __init__(self, home: Path) -> None:
+        parent = home / "run"
+        try:
+            parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _sweep(parent)
+            self.path = parent / f"{os.getpid()}-{secrets.token_hex(4)}"
+            self.path.mkdir(mode=0o700)
+        except OSError:
+            self.path = Path(tempfile.mkdtemp(prefix="onsight-"))
+        self._held = (self.path / _LOCK).open("w")
+        fcntl.flock(self._held, fcntl.LOCK_EX)
+        self._owner = os.getpid()
+
+    def subfolder(self, name: str) -> Path:
+        """One folder in it, made where it is missing."""
+        folder = self.path / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def remove(self) -> None:
+        """In the process that made it; a fork does nothing."""
+        if os.getpid() == self._owner:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders of servers that are no more."""
+    for folder in parent.iterdir():
+        with contextlib.suppress(OSError), (folder / _LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
