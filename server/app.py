@@ -13,18 +13,17 @@ from flask import Flask, Response, g, request
 from werkzeug.routing import BaseConverter
 
 from server.auth import register_auth
-from server.context import EXTENSION, ServerContext
-from server.hosting.lifecycle import Lifecycle
-from server.models.registry import Registry
+from server.context import EXTENSION, ServerContext, context
 from server.problems import Problem, register_problems
 from server.request_facts import SECURITY_HEADERS, log_request, request_id_of
+from server.routes.admin import admin
 from server.routes.health import health
+from server.routes.metrics import metrics
 from server.routes.pages import pages
 from server.routes.predict import cloud
 from server.routes.v1 import v1
-from server.settings import ServerSettings
-from server.tokens import TokenStore
-from server.uploads import FORM_OVERHEAD_BYTES, MAX_FORM_PARTS, UploadRequest, discard_body
+from server.routes.v2 import v2
+from server.uploads import FORM_OVERHEAD_BYTES, SPARE_FORM_PARTS, UploadRequest, discard_body
 
 PLAIN_ADDRESS = re.compile(r"/(?:[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*/?)?")
 
@@ -36,16 +35,15 @@ class NameConverter(BaseConverter):
     part_isolating = True
 
 
-def create_app(
-    settings: ServerSettings, registry: Registry, tokens: TokenStore, lifecycle: Lifecycle | None = None
-) -> Flask:
-    """The WSGI application. It answers at once; predictions wait for `registry.load`, which the caller runs."""
+def create_app(parts: ServerContext) -> Flask:
+    """The WSGI application. It answers at once; predictions wait for the first models, which a keeper publishes."""
+    settings = parts.settings
     app = Flask("server")
     app.request_class = UploadRequest
-    app.extensions[EXTENSION] = ServerContext(settings, registry, tokens, lifecycle or Lifecycle())
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_image_bytes + FORM_OVERHEAD_BYTES
+    app.extensions[EXTENSION] = parts
+    app.config["MAX_CONTENT_LENGTH"] = max(settings.max_image_bytes + FORM_OVERHEAD_BYTES, settings.max_request_bytes)
     app.config["MAX_FORM_MEMORY_SIZE"] = FORM_OVERHEAD_BYTES
-    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
+    app.config["MAX_FORM_PARTS"] = settings.max_images_per_request + SPARE_FORM_PARTS
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.compact = True  # type: ignore[attr-defined]
@@ -54,7 +52,7 @@ def create_app(
     app.url_map.converters["name"] = NameConverter
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
-    for blueprint in (health, cloud, v1, pages):
+    for blueprint in (health, cloud, v1, v2, admin, metrics, pages):
         app.register_blueprint(blueprint)
     register_auth(app)
     register_problems(app)
@@ -82,10 +80,15 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
     if response.status_code >= 400:
         discard_body(request.environ["wsgi.input"], request.max_content_length or 0)
+    route = request.url_rule.rule if request.url_rule else "-"
+    parts = context()
+    parts.metrics.answered(request.method if request.url_rule else "-", route, response.status_code)
+    if "problem_code" in g and "model" in g:
+        parts.metrics.failed(g.problem_code)
     log_request(
         g.request_id,
         request.method,
-        request.url_rule.rule if request.url_rule else "-",
+        route,
         response.status_code,
         g.started,
         {name: g.get(name) for name in ("token_name", "model", "problem_code") if name in g},

@@ -22,7 +22,7 @@ from server.tokens import Scope, TokenRecord, TokenStore
 View = TypeVar("View", bound=Callable[..., Any])
 _RULE = "onsight_rule"
 _PUBLIC = "public"
-CLOSED_PREFIXES = ("/api", "/v1")
+CLOSED_PREFIXES = ("/api", "/v1", "/v2")
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="onsight"'}
 # A request that carries one of these came through a proxy: its sender is not on this machine.
 FORWARDING_HEADERS = (

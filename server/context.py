@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from server.hosting.board import Board
 from server.hosting.lifecycle import Lifecycle
+from server.metrics import Metrics
 from server.models.registry import Registry
+from server.models.wishes import Wishes
 from server.settings import ServerSettings
 from server.tokens import TokenStore
 
@@ -20,6 +23,9 @@ class ServerContext:
     registry: Registry
     tokens: TokenStore
     lifecycle: Lifecycle
+    board: Board
+    wishes: Wishes
+    metrics: Metrics
 
 
 def context() -> ServerContext:

@@ -59,12 +59,15 @@ class FastLane:
             status, media_type = f"{problem.status.value} {problem.status.phrase}", MEDIA_TYPE
             headers = list(problem.headers.items())
             fields["problem_code"] = problem.code
+            if "model" in fields:
+                self._parts.metrics.failed(problem.code)
             discard_body(environ["wsgi.input"], self._parts.settings.max_image_bytes)
         headers += [
             *SECURITY_HEADERS, ("Cache-Control", "no-store"), ("X-Request-ID", request_id),
             ("Content-Type", media_type), ("Content-Length", str(len(body))),
         ]  # fmt: skip
         start_response(status, headers)
+        self._parts.metrics.answered("POST", _ROUTES[address[1]], int(status[:3]))
         log_request(request_id, "POST", _ROUTES[address[1]], int(status[:3]), started, fields)
         return (body,)
 
@@ -80,7 +83,11 @@ class FastLane:
         with parts.registry.lease(projects, address[3] or address[4], wait_s=parts.settings.load_wait_s) as model:
             fields["model"] = model.label
             prediction = model.predict(read_raw(environ["wsgi.input"], length, parts.settings.max_image_bytes))
+            queue_s = queue_seconds(environ)
             answer: Any = bare_scores(prediction)
             if address[1] == "v1":
-                answer = full_answer(model, prediction, request_id, started, queue_seconds(environ))
+                answer = full_answer(model, prediction, request_id, started, queue_s)
+            parts.metrics.predicted(
+                model, 1, queue_s, prediction.decode_ms, prediction.inference_ms, perf_counter() - started
+            )
             return json.dumps(answer, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"

@@ -10,7 +10,7 @@ import json
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from bundle.errors import CorruptImage, EmptyImage, ImageError, ImageTooLarge, OnsightError, UnsupportedImage
@@ -72,6 +72,8 @@ def problem_document(status: HTTPStatus, code: str, detail: str, request_id: str
 def problem_response(problem: Problem) -> Response:
     request_id = g.get("request_id", "")
     body = problem_document(problem.status, problem.code, problem.detail, request_id)
+    if request.path.startswith("/v2/"):  # what clients of that protocol look for, beside our own fields
+        body = json.dumps({"error": problem.detail, **json.loads(body)}, ensure_ascii=False).encode()
     g.problem_code = problem.code
     return Response(body, problem.status, problem.headers, content_type=MEDIA_TYPE)
 

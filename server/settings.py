@@ -119,6 +119,15 @@ class ServerSettings(BaseSettings):
         le=1024 * 1024 * 1024,
         description="Largest image accepted, in bytes; a larger one gets 413.",
     )
+    max_request_bytes: int = Field(
+        default=128 * 1024 * 1024,
+        ge=1024,
+        le=2 * 1024 * 1024 * 1024,
+        description="Largest request with many images, in bytes; a larger one gets 413.",
+    )
+    max_images_per_request: int = Field(
+        default=64, ge=1, le=4096, description="Most images in one request; one more gets 413."
+    )
     max_image_pixels: int = Field(
         default=40_000_000,
         ge=1024,

@@ -23,6 +23,7 @@ from bundle.decode import ImageLimits
 from bundle.home import OnsightHome
 from server.app import create_app
 from server.auth import check_safe_to_listen
+from server.context import ServerContext
 from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
 from server.errors import ConfigurationError
 from server.fast_lane import FastLane
@@ -33,6 +34,7 @@ from server.hosting.refusals import Refusal
 from server.hosting.run_folder import RunFolder
 from server.hosting.worker import OnsightWorker
 from server.logs import GunicornLogger, configure_logging
+from server.metrics import Metrics, forget_worker
 from server.models.keeper import Keeper
 from server.models.last_good import LastGoodStore
 from server.models.registry import Registry
@@ -113,7 +115,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
     @property
     def max_body_bytes(self) -> int:
         """A longer body is refused unread."""
-        return self.settings.max_image_bytes + FORM_OVERHEAD_BYTES
+        return max(self.settings.max_image_bytes + FORM_OVERHEAD_BYTES, self.settings.max_request_bytes)
 
     def may_accept(self) -> bool:
         """Whether this worker takes connections: not while it loads and a sibling is able to answer."""
@@ -121,6 +123,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
 
     def count_refusal(self, refusal: Refusal) -> None:
         """A worker answered without the application."""
+        self._parts.metrics.refused(refusal.code)
 
     def load_config(self) -> None:
         for name, value in gunicorn_options(self.settings).items():
@@ -135,7 +138,16 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
         settings = self.settings
         threading.Thread(target=self._keep_models, name="keep-models", daemon=True).start()
         gc.set_threshold(20_000, 20, 50)  # a request leaves little behind, and a collection costs it its cache
-        return FastLane(create_app(settings, self._registry, self._tokens, self._lifecycle))
+        self._parts = ServerContext(
+            settings,
+            self._registry,
+            self._tokens,
+            self._lifecycle,
+            self.board,
+            self._wishes,
+            Metrics(self._run_folder.subfolder("metrics"), self._registry, self.board),
+        )
+        return FastLane(create_app(self._parts))
 
     def _keep_models(self) -> None:
         """In a worker, for good: load, then follow the folder."""
@@ -187,6 +199,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
 
     def _after_exit(self, _arbiter: Any, worker: OnsightWorker) -> None:
         self.board.release(worker.board_slot)
+        forget_worker(worker.pid, self._run_folder.subfolder("metrics"))
 
     def _after_fork(self, _arbiter: Any, worker: OnsightWorker) -> None:
         self._slot = worker.board_slot

@@ -19,7 +19,7 @@ def index() -> str:
     parts = context()
     return render_template(
         "index.html",
-        version=_installed_version(),
+        version=installed_version(),
         tokens_exist=bool(parts.tokens.list()),
         anonymous=parts.settings.allow_anonymous_loopback,
         max_image_bytes=parts.settings.max_image_bytes,
@@ -32,7 +32,7 @@ def favicon() -> BaseResponse | Response:
     return redirect(url_for("static", filename="favicon.svg"), 301)
 
 
-def _installed_version() -> str:
+def installed_version() -> str:
     try:
         return version("onsight")
     except PackageNotFoundError:

@@ -11,8 +11,9 @@ from server.context import context
 from server.models.model import ServedModel
 from server.problems import Problem
 from server.request_facts import queue_seconds
-from server.routes.answers import full_answer, leased_model, predict_one
+from server.routes.answers import count_predictions, full_answer, leased_model, many_answers
 from server.tokens import Scope
+from server.uploads import read_images
 
 v1 = Blueprint("v1", __name__, url_prefix="/v1")
 
@@ -72,10 +73,20 @@ def describe_model(project: str, name: str) -> Response:
 @v1.post("/predict/<name:project>/<name:name>")
 @requires(Scope.PREDICT)
 def predict(project: str, name: str) -> Response:
-    top = _top()
-    with leased_model(project, name=name) as model:
-        prediction = predict_one(model)
-        return jsonify(full_answer(model, prediction, g.request_id, g.started, queue_seconds(request.environ), top))
+    """One image, or many; `?top=` lists fewer scores, `?version=` asks another version than the highest."""
+    top, settings = _top(), context().settings
+    with leased_model(project, name=name, version=request.args.get("version")) as model:
+        uploads, many = read_images(
+            request, settings.max_image_bytes, settings.max_request_bytes, settings.max_images_per_request
+        )
+        waited = queue_seconds(request.environ)
+        if not many:
+            prediction = model.predict(uploads[0].data)
+            count_predictions(model, [prediction])
+            return jsonify(full_answer(model, prediction, g.request_id, g.started, waited, top))
+        answers = model.predict_many([upload.data for upload in uploads])
+        count_predictions(model, answers)
+        return jsonify(many_answers(model, uploads, answers, g.request_id, g.started, waited, top))
 
 
 def _summary(model: ServedModel) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def served(new_install: Callable[[], Install], tmp_path_factory: pytest.TempPath
     limits = {"max_image_bytes": "300000", "workers": "2", "log_format": "json"}
     with running(install, tmp_path_factory.mktemp("log"), **limits) as server:
         server.wait_for_status(200)
-        yield Served(server, install, tokens[Scope.PREDICT], tokens[Scope.ADMIN])
+        yield Served(server, install, tokens[Scope.PREDICT], tokens[Scope.ADMIN], tokens)
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from color_bundle import make_bundle
+from flask import Flask
 
 from bundle.home import OnsightHome
 from bundle.keys import SigningKey
+from server.app import create_app
+from server.context import ServerContext
+from server.hosting.board import Board
+from server.hosting.lifecycle import Lifecycle
+from server.metrics import Metrics
+from server.models.registry import Registry
+from server.models.wishes import Wishes
+from server.settings import ServerSettings
 from server.tokens import Scope, TokenStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,3 +171,14 @@ class Served:
     install: Install
     token: str
     wrong_scope: str
+    tokens: Mapping[Scope, str] = field(default_factory=dict)
+
+
+def bare_app() -> Flask:
+    """The application without a model, for its routes."""
+    settings, registry, board = ServerSettings(), Registry(), Board(1)
+    wishes = Wishes(Path("absent") / "wishes.json")
+    metrics = Metrics(None, registry, board)
+    return create_app(
+        ServerContext(settings, registry, TokenStore(Path("absent")), Lifecycle(), board, wishes, metrics)
+    )

@@ -167,7 +167,7 @@ def test_a_client_that_asks_whether_to_go_on_is_told_to(install: Install, serve:
 def test_what_follows_a_refused_body_is_never_taken_for_a_request(install: Install, serve: Serve) -> None:
     install.add_bundle()
     token = install.add_token()
-    server = serve(max_image_bytes="1024")
+    server = serve(max_image_bytes="1024", max_request_bytes="1024")
     server.wait_for_status(200)
     with connected(server) as (client,):
         smuggled = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -1,0 +1,143 @@
+"""Counters of all workers, for Prometheus. Triton's names where they mean the same; docs/operations.md lists them.
+
+Each worker counts into files of the run folder that it maps; whichever worker is asked adds up all of them. What is a
+state and not a count (queue, connections, models) is read at that moment. Counting a prediction takes microseconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from server.hosting.board import Board
+from server.models.model import ServedModel
+from server.models.registry import Registry
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+SECONDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5, 5, 10, 30)
+MODEL = ("project", "model", "version")
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """One a worker. folder: shared by the workers of a server; None counts this process alone."""
+
+    def __init__(self, folder: Path | None, registry: Registry, board: Board | None) -> None:
+        if folder is not None:  # read by the library when it is first imported
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+        from prometheus_client import CollectorRegistry, Counter, Histogram
+
+        self._folder = folder
+        self._models = registry
+        self._board = board
+        self._own = own = CollectorRegistry()
+
+        def counter(name: str, text: str, labels: tuple[str, ...]) -> Counter:
+            return Counter(name, text, labels, registry=own)
+
+        self._success = counter("nv_inference_request_success", "Requests that a model answered", MODEL)
+        self._failure = counter("nv_inference_request_failure", "Predictions refused or failed", ("code",))
+        self._images = counter("nv_inference_count", "Images that a model was asked about", MODEL)
+        self._runs = counter("nv_inference_exec_count", "Requests or batches computed", MODEL)
+        self._request_us = counter("nv_inference_request_duration_us", "Request to answer, summed", MODEL)
+        self._queue_us = counter("nv_inference_queue_duration_us", "Waiting for a thread, summed", MODEL)
+        self._decode_us = counter("nv_inference_compute_input_duration_us", "Decoding images, summed", MODEL)
+        self._infer_us = counter("nv_inference_compute_infer_duration_us", "Inference, summed", MODEL)
+        self._seconds = Histogram(
+            "onsight_prediction_seconds", "Request to answer", MODEL, registry=own, buckets=SECONDS
+        )
+        self._http = counter("onsight_http_requests", "All requests", ("method", "route", "status"))
+        self._refused = counter("onsight_requests_refused", "Refused before the application saw them", ("code",))
+        self._children: dict[int, tuple[ServedModel, tuple[object, ...]]] = {}
+
+    def predicted(
+        self, model: ServedModel, images: int, queue_s: float, decode_ms: float, inference_ms: float, request_s: float
+    ) -> None:
+        """A request that was answered. request_s: without the time in the queue."""
+        known = self._children.get(id(model))
+        if known is None or known[0] is not model:
+            labels = (model.facts.project, model.manifest.name, model.manifest.version)
+            every = (self._success, self._images, self._runs, self._request_us, self._queue_us, self._decode_us,
+                     self._infer_us, self._seconds)  # fmt: skip
+            if len(self._children) > 256:  # models come and go
+                self._children.clear()
+            known = self._children[id(model)] = (model, tuple(each.labels(*labels) for each in every))
+        success, count, runs, request_us, queue_us, decode_us, infer_us, seconds = known[1]
+        success.inc()  # type: ignore[attr-defined]
+        count.inc(images)  # type: ignore[attr-defined]
+        runs.inc()  # type: ignore[attr-defined]
+        request_us.inc((request_s + queue_s) * 1e6)  # type: ignore[attr-defined]
+        queue_us.inc(queue_s * 1e6)  # type: ignore[attr-defined]
+        decode_us.inc(decode_ms * 1e3)  # type: ignore[attr-defined]
+        infer_us.inc(inference_ms * 1e3)  # type: ignore[attr-defined]
+        seconds.observe(request_s + queue_s)  # type: ignore[attr-defined]
+
+    def failed(self, code: str) -> None:
+        """A prediction that ended in a problem."""
+        self._failure.labels(code).inc()
+
+    def answered(self, method: str, route: str, status: int) -> None:
+        """Any request. route: the rule, never the address."""
+        self._http.labels(method, route, str(status)).inc()
+
+    def refused(self, code: str) -> None:
+        """A request that the worker refused without the application."""
+        self._refused.labels(code).inc()
+
+    def exposition(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        counted = self._own
+        if self._folder is not None:
+            counted = CollectorRegistry()
+            MultiProcessCollector(counted, str(self._folder))  # type: ignore[no-untyped-call]
+        state = CollectorRegistry()
+        state.register(_State(self._models, self._board))
+        return bytes(generate_latest(counted) + generate_latest(state))
+
+
+def forget_worker(pid: int, folder: Path) -> None:
+    """In the parent: a worker has ended; its counts stay, its states go."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+
+
+class _State:
+    """What is so at this moment."""
+
+    def __init__(self, registry: Registry, board: Board | None) -> None:
+        self._registry = registry
+        self._board = board
+
+    def collect(self) -> Iterable[Metric]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        workers = self._board.workers() if self._board else []
+        for name, text, value in (
+            ("nv_inference_pending_request_count", "Predictions that wait", sum(each.waiting for each in workers)),
+            ("onsight_connections", "Open connections", sum(each.connections for each in workers)),
+            ("onsight_workers", "Worker processes", len(workers)),
+            ("onsight_workers_accepting", "Workers that take connections", sum(each.accepting for each in workers)),
+        ):
+            yield GaugeMetricFamily(name, text, value=float(value))
+        ready = GaugeMetricFamily(
+            "onsight_model_ready", "Models that answer, and where they run", labels=(*MODEL, "provider")
+        )
+        for model in self._registry.models:
+            labels = (model.facts.project, model.manifest.name, model.manifest.version, model.engine.providers[0])
+            ready.add_metric(labels, 1.0)
+        yield ready
+        failed = GaugeMetricFamily("onsight_bundles_failed", "Bundles that do not serve", labels=("project", "code"))
+        counts: dict[tuple[str, str], int] = {}
+        for failure in self._registry.failures:
+            counts[failure.project, failure.code] = counts.get((failure.project, failure.code), 0) + 1
+        for labels_, count in sorted(counts.items()):
+            failed.add_metric(labels_, float(count))
+        yield failed
