@@ -1,7 +1,7 @@
 """Gunicorn's parent process, bent where our promises need it. Knows nothing of models.
 
 On SIGTERM readiness says so first, and the port stays open for a while. SIGHUP makes all workers look at the models
-folder; nobody is restarted, no connection is closed.
+folder; nobody is restarted, no connection is closed. systemd is told when the models are loaded, and when it ends.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from server.hosting.lifecycle import Lifecycle
+from server.hosting.notify import ServiceManager
 
 log = logging.getLogger("onsight.server")
 
@@ -21,13 +22,25 @@ log = logging.getLogger("onsight.server")
 class OnsightArbiter(Arbiter):  # type: ignore[misc]
     """Announces its end before it comes."""
 
-    def __init__(self, app: BaseApplication, lifecycle: Lifecycle, drain_s: float) -> None:
+    def __init__(
+        self, app: BaseApplication, lifecycle: Lifecycle, drain_s: float, service_manager: ServiceManager
+    ) -> None:
         self._lifecycle = lifecycle
         self._drain_s = drain_s
+        self._service_manager = service_manager
+        self._said_ready = False
         super().__init__(app)
+
+    def manage_workers(self) -> None:
+        """Called about once a second."""
+        super().manage_workers()
+        if self._lifecycle.served and not self._said_ready:
+            self._said_ready = True
+            self._service_manager.tell("READY=1", "STATUS=serving")
 
     def handle_term(self) -> None:
         self._lifecycle.start_draining()
+        self._service_manager.tell("STOPPING=1", "STATUS=draining")
         log.info("draining", extra={"seconds": self._drain_s})
         end = time.monotonic() + self._drain_s
         while (left := end - time.monotonic()) > 0:

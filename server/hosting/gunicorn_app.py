@@ -30,6 +30,7 @@ from server.fast_lane import FastLane
 from server.hosting.arbiter import OnsightArbiter
 from server.hosting.board import Board
 from server.hosting.lifecycle import Lifecycle
+from server.hosting.notify import ServiceManager
 from server.hosting.refusals import Refusal
 from server.hosting.run_folder import RunFolder
 from server.hosting.worker import OnsightWorker
@@ -190,7 +191,8 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
 
     def run(self) -> None:
         try:
-            OnsightArbiter(self, self._lifecycle, self.settings.drain_s).run()
+            service_manager = ServiceManager.taken_from(os.environ)
+            OnsightArbiter(self, self._lifecycle, self.settings.drain_s, service_manager).run()
         finally:
             self._run_folder.remove()
 
