@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "Print a run's statistics and write its report page.",
     "export": "Turn a run into a signed .onsight bundle that has proven itself.",
     "serve": "Serve a folder of bundles over HTTP.",
+    "health": "Whether a server is ready.",
     "predict": "Label a folder of images with a bundle or a server.",
     "token": "Who may ask the server.",
     "trust": "Whose bundles this machine accepts.",
