@@ -52,21 +52,21 @@ class Metrics:
         )
         self._http = counter("onsight_http_requests", "All requests", ("method", "route", "status"))
         self._refused = counter("onsight_requests_refused", "Refused before the application saw them", ("code",))
-        self._children: dict[int, tuple[ServedModel, tuple[object, ...]]] = {}
+        self._children: dict[tuple[str, str, str], tuple[object, ...]] = {}
 
     def predicted(
         self, model: ServedModel, images: int, queue_s: float, decode_ms: float, inference_ms: float, request_s: float
     ) -> None:
         """A request that was answered. request_s: without the time in the queue."""
-        known = self._children.get(id(model))
-        if known is None or known[0] is not model:
-            labels = (model.facts.project, model.manifest.name, model.manifest.version)
+        labels = (model.facts.project, model.manifest.name, model.manifest.version)
+        known = self._children.get(labels)  # by name and not by model, which must be able to go
+        if known is None:
             every = (self._success, self._images, self._runs, self._request_us, self._queue_us, self._decode_us,
                      self._infer_us, self._seconds)  # fmt: skip
             if len(self._children) > 256:  # models come and go
                 self._children.clear()
-            known = self._children[id(model)] = (model, tuple(each.labels(*labels) for each in every))
-        success, count, runs, request_us, queue_us, decode_us, infer_us, seconds = known[1]
+            known = self._children[labels] = tuple(each.labels(*labels) for each in every)
+        success, count, runs, request_us, queue_us, decode_us, infer_us, seconds = known
         success.inc()  # type: ignore[attr-defined]
         count.inc(images)  # type: ignore[attr-defined]
         runs.inc()  # type: ignore[attr-defined]

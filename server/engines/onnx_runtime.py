@@ -8,6 +8,7 @@ ONNX Runtime is imported when the first engine is built, so that a parent proces
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.manifest import Manifest, TensorSpec
-from server.engines.prepared import prepared_graph
+from server.engines.prepared import forget_prepared, prepared_graph
 from server.engines.protocol import LOGITS, PROBABILITIES, Engine, EngineFactory, Scores
 from server.errors import EngineError, GraphMismatch, ProviderMismatch
+
+log = logging.getLogger("onsight.server")
 
 CPU = "CPUExecutionProvider"
 WARM_UP_RUNS = 3
@@ -49,11 +52,15 @@ class OnnxRuntimeEngine:
 
     def __init__(self, manifest: Manifest, graph: bytes, options: OnnxRuntimeOptions) -> None:
         self._manifest = manifest
-        self._session = _open_session(graph, options)
+        self._session, self._prepared = _open_session(graph, options)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
-        check_providers(self.providers, options)
-        check_tensors("input", (manifest.input,), _tensors_of(self._session.get_inputs()), complete=True)
-        check_tensors("output", manifest.outputs, _tensors_of(self._session.get_outputs()), complete=False)
+        try:
+            check_providers(self.providers, options)
+            check_tensors("input", (manifest.input,), _tensors_of(self._session.get_inputs()), complete=True)
+            check_tensors("output", manifest.outputs, _tensors_of(self._session.get_outputs()), complete=False)
+        except BaseException:
+            self.close()
+            raise
         self._max_batch = MAX_BATCH_CPU if self.providers[0] == CPU else MAX_BATCH_ACCELERATOR
 
     def infer(self, images: NDArray[np.uint8], deadline: float | None = None) -> Scores:
@@ -73,7 +80,10 @@ class OnnxRuntimeEngine:
             self.infer(blank)
 
     def close(self) -> None:
-        """The session goes with its last reference."""
+        """Let go of the session, whoever still holds this engine."""
+        self._session = None
+        if self._prepared is not None:
+            forget_prepared(self._prepared)
 
 
 def onnx_runtime_factory(options: OnnxRuntimeOptions) -> EngineFactory:
@@ -124,7 +134,8 @@ def check_tensors(
             )
 
 
-def _open_session(graph: bytes, options: OnnxRuntimeOptions) -> Any:
+def _open_session(graph: bytes, options: OnnxRuntimeOptions) -> tuple[Any, Path | None]:
+    """The session, and the prepared graph that it was made from, if any."""
     import onnxruntime as ort
 
     ort.set_default_logger_severity(3)
@@ -132,13 +143,16 @@ def _open_session(graph: bytes, options: OnnxRuntimeOptions) -> Any:
     providers = [name for name in options.providers if name in offered]
     if not providers or (providers[0] != options.providers[0] and not options.fallback):
         check_providers(sorted(offered), options)
-    try:
-        if options.shared_folder is not None and providers == [CPU]:
-            path = prepared_graph(graph, options.shared_folder, lambda: _session_options(options))
+    if options.shared_folder is not None and providers == [CPU]:
+        try:
             settings = _session_options(options)
             settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # it is optimised
-            return ort.InferenceSession(str(path), settings, providers=providers)
-        return ort.InferenceSession(graph, _session_options(options), providers=providers)
+            with prepared_graph(graph, options.shared_folder, lambda: _session_options(options)) as path:
+                return ort.InferenceSession(str(path), settings, providers=providers), path
+        except Exception as error:  # a full disk, for one, is no reason not to serve; a bad graph fails again below
+            log.warning("weights not shared", extra={"reason": type(error).__name__})
+    try:
+        return ort.InferenceSession(graph, _session_options(options), providers=providers), None
     except Exception as error:  # the runtime's errors share no base class; their text may name paths
         raise EngineError(
             f"graph: ONNX Runtime {ort.__version__} refuses it ({type(error).__name__}). Export the bundle again, or"
