@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from server.engines.process.arrangement import EngineProcesses
 from server.hosting.board import Board
 from server.hosting.lifecycle import Lifecycle
 from server.metrics import Metrics
@@ -26,6 +27,7 @@ class ServerContext:
     board: Board
     wishes: Wishes
     metrics: Metrics
+    engines: EngineProcesses | None = None
 
 
 def context() -> ServerContext:

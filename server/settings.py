@@ -71,7 +71,7 @@ class ServerSettings(BaseSettings):
         ge=1,
         le=256,
         description="Predictions that each worker computes at once; the others wait in order. Default: one, since the"
-        " workers already use every core.",
+        " workers already use every core; eight where they wait for an engine process, so that there is a batch.",
     )
     max_queue: int = Field(
         default=64,
@@ -112,6 +112,37 @@ class ServerSettings(BaseSettings):
         ge=1,
         le=256,
         description="Threads of one inference. One is the fastest on a busy CPU: the workers already use every core.",
+    )
+    arrangement: Literal["auto", "in_process", "engine_process"] = Field(
+        default="auto",
+        description="Where models run. `in_process`: in each worker, the fastest on a CPU. `engine_process`: in one"
+        " supervised process a device, which the workers hand decoded images in shared memory. `auto`: by the first"
+        " provider, `in_process` for `cpu`, else `engine_process`.",
+    )
+    devices: Annotated[tuple[int, ...], NoDecode] = Field(
+        default=(0,),
+        description="Devices to run on, separated by commas: one engine process each, requests go to the least busy."
+        " Numbers count within CUDA_VISIBLE_DEVICES where that is set.",
+    )
+    queue_slots: int = Field(
+        default=128,
+        ge=1,
+        le=4096,
+        description="Images that each worker may have at each engine process at once; one more gets 429 unless there is"
+        " room in a moment.",
+    )
+    batch_sizes: Annotated[tuple[int, ...] | None, NoDecode] = Field(
+        default=None,
+        description="Sizes of the batches that an engine process runs, ascending, separated by commas. An accelerator"
+        " runs these sizes alone (default 1,8,32,64) and fills up to the next; a CPU runs any up to the last (default"
+        " 1). No request ever waits for a batch to grow.",
+    )
+    engine_timeout_s: float = Field(
+        default=10.0,
+        ge=0.5,
+        le=3600,
+        description="Seconds without progress after which an engine process is ended and started again. Loading a model"
+        " may take longer.",
     )
     max_image_bytes: int = Field(
         default=64 * 1024 * 1024,
@@ -196,6 +227,20 @@ class ServerSettings(BaseSettings):
         names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
         return tuple(PROVIDER_SHORT_NAMES.get(name.lower(), name) for name in names if name)
 
+    @field_validator("devices", "batch_sizes", mode="before")
+    @classmethod
+    def _split_numbers(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _sensible_numbers(self) -> Self:
+        if not self.devices or len(set(self.devices)) < len(self.devices) or min(self.devices) < 0:
+            raise ValueError(f"devices: expected different numbers from 0 on, found {list(self.devices)}")
+        sizes = self.batch_sizes
+        if sizes is not None and (not sizes or list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or sizes[-1] > 1024):
+            raise ValueError(f"batch_sizes: expected ascending numbers from 1 to 1024, found {list(sizes)}")
+        return self
+
     @model_validator(mode="after")
     def _some_provider(self) -> Self:
         if not self.providers:
@@ -213,8 +258,14 @@ class ServerSettings(BaseSettings):
         return self.workers or usable_cores()
 
     @property
+    def uses_engine_processes(self) -> bool:
+        if self.arrangement == "auto":
+            return self.providers[0] != PROVIDER_SHORT_NAMES["cpu"]
+        return self.arrangement == "engine_process"
+
+    @property
     def thread_count(self) -> int:
-        return self.threads or 1
+        return self.threads or (8 if self.uses_engine_processes else 1)
 
     @property
     def listens_on_loopback_only(self) -> bool:

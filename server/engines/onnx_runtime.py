@@ -36,12 +36,14 @@ class OnnxRuntimeOptions:
     """providers: in order of preference.  fallback: whether a later one may serve when the first is missing.
 
     shared_folder: where processes of one server share optimised graphs and weights (on a CPU); None for no sharing.
+    max_batch: images of one run; None for what suits the provider.
     """
 
     providers: tuple[str, ...] = (CPU,)
     fallback: bool = False
     intra_op_threads: int = 1
     shared_folder: Path | None = None
+    max_batch: int | None = None
 
 
 class OnnxRuntimeEngine:
@@ -61,7 +63,8 @@ class OnnxRuntimeEngine:
         except BaseException:
             self.close()
             raise
-        self._max_batch = MAX_BATCH_CPU if self.providers[0] == CPU else MAX_BATCH_ACCELERATOR
+        suits = MAX_BATCH_CPU if self.providers[0] == CPU else MAX_BATCH_ACCELERATOR
+        self._max_batch = options.max_batch or suits
 
     def infer(self, images: NDArray[np.uint8], deadline: float | None = None) -> Scores:
         parts = [

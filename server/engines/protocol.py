@@ -42,6 +42,11 @@ EngineFactory = Callable[[Manifest, bytes], Engine]
 """Builds the engine of one model from its manifest and the verified bytes of its graph."""
 
 
+def is_ready(engine: Engine) -> bool:
+    """Whether it would answer now: not while the process that it runs in is being started again."""
+    return bool(getattr(engine, "ready", True))
+
+
 def check_manifest_tensors(manifest: Manifest) -> None:
     """The manifest's tensors must be those that this server feeds and reads. Raises GraphMismatch."""
     spec, labels = manifest.preprocessing, len(manifest.labels)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections.abc import Callable
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -23,12 +24,19 @@ class OnsightArbiter(Arbiter):  # type: ignore[misc]
     """Announces its end before it comes."""
 
     def __init__(
-        self, app: BaseApplication, lifecycle: Lifecycle, drain_s: float, service_manager: ServiceManager
+        self,
+        app: BaseApplication,
+        lifecycle: Lifecycle,
+        drain_s: float,
+        service_manager: ServiceManager,
+        tend: Callable[[], None],
     ) -> None:
+        """tend: called at least once a second and whenever a child has ended, until all workers have; never waits."""
         self._lifecycle = lifecycle
         self._drain_s = drain_s
         self._service_manager = service_manager
         self._said_ready = False
+        self._tend = tend
         super().__init__(app)
 
     def manage_workers(self) -> None:
@@ -37,6 +45,16 @@ class OnsightArbiter(Arbiter):  # type: ignore[misc]
         if self._lifecycle.served and not self._said_ready:
             self._said_ready = True
             self._service_manager.tell("READY=1", "STATUS=serving")
+
+    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+        self._tend()
+        signals: list[int] = super().wait_for_signals(timeout)
+        return signals
+
+    def reap_workers(self) -> None:
+        """Called for every SIGCHLD, and again and again while workers are being stopped."""
+        super().reap_workers()
+        self._tend()
 
     def handle_term(self) -> None:
         self._lifecycle.start_draining()

@@ -24,11 +24,11 @@ from bundle.home import OnsightHome
 from server.app import create_app
 from server.auth import check_safe_to_listen
 from server.context import ServerContext
-from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
 from server.errors import ConfigurationError
 from server.fast_lane import FastLane
 from server.hosting.arbiter import OnsightArbiter
 from server.hosting.board import Board
+from server.hosting.engines import engine_factory, engine_processes
 from server.hosting.lifecycle import Lifecycle
 from server.hosting.notify import ServiceManager
 from server.hosting.refusals import Refusal
@@ -110,6 +110,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
         self._registry = Registry()
         self._run_folder = RunFolder(settings.home)
         self._wishes = Wishes(settings.home / "serving" / "wishes.json")
+        self._engine_processes = engine_processes(settings)
         self._slot = 0
         super().__init__()
 
@@ -147,23 +148,18 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
             self.board,
             self._wishes,
             Metrics(self._run_folder.subfolder("metrics"), self._registry, self.board),
+            self._engine_processes,
         )
         return FastLane(create_app(self._parts))
 
     def _keep_models(self) -> None:
         """In a worker, for good: load, then follow the folder."""
         settings, home = self.settings, OnsightHome(self.settings.home)
-        options = OnnxRuntimeOptions(
-            settings.providers,
-            settings.provider_fallback,
-            settings.intra_op_threads,
-            self._run_folder.subfolder("graphs"),
-        )
         keeper = Keeper(
             settings.models_dir,
             home.trust_dir,
             self._registry,
-            onnx_runtime_factory(options),
+            engine_factory(settings, self._run_folder.subfolder("graphs"), self._engine_processes),
             ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
             store=LastGoodStore(home.path, settings.models_dir) if settings.keep_last_good else None,
             wishes=self._wishes,
@@ -192,9 +188,16 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
     def run(self) -> None:
         try:
             service_manager = ServiceManager.taken_from(os.environ)
-            OnsightArbiter(self, self._lifecycle, self.settings.drain_s, service_manager).run()
+            OnsightArbiter(self, self._lifecycle, self.settings.drain_s, service_manager, self._tend).run()
         finally:
+            if self._engine_processes:
+                self._engine_processes.stop()
             self._run_folder.remove()
+
+    def _tend(self) -> None:
+        """In the parent, often."""
+        if self._engine_processes:
+            self._engine_processes.tend()
 
     def _before_fork(self, _arbiter: Any, worker: OnsightWorker) -> None:
         worker.board_slot = self.board.claim()
@@ -209,6 +212,8 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
     def _when_ready(self, _arbiter: Any) -> None:
         """In the parent, before workers are forked."""
         log.info("serving", extra={"url": self.settings.url, "folder": str(self.settings.models_dir)})
+        if self._engine_processes:
+            self._engine_processes.start()
         gc.collect()
         gc.freeze()  # what stands now is shared by all workers; their collectors need not touch it
 

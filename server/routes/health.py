@@ -9,7 +9,11 @@ from flask import Blueprint, Response, jsonify
 
 from server.auth import public
 from server.context import context
+from server.engines.process.arrangement import EngineProcesses
+from server.engines.protocol import is_ready
 from server.models.registry import Phase
+
+ENGINE_RESTARTING = "engine_restarting"
 
 health = Blueprint("health", __name__, url_prefix="/health")
 
@@ -27,6 +31,8 @@ def ready() -> tuple[Response, int]:
     parts = context()
     registry = parts.registry
     status = "draining" if parts.lifecycle.draining else registry.phase.value
+    if status == Phase.READY and not all(is_ready(model.engine) for model in registry.models):
+        status = ENGINE_RESTARTING
     document = jsonify(
         status=status,
         providers=sorted({model.engine.providers[0] for model in registry.models}),
@@ -40,8 +46,25 @@ def ready() -> tuple[Response, int]:
             for model in registry.models
         ],
         failed=[{"project": failure.project, "code": failure.code} for failure in registry.failures],
+        **({} if parts.engines is None else _engines(parts.engines)),
     )
     if status == Phase.READY:
         return document, 200
     document.headers["Retry-After"] = "1"
     return document, 503
+
+
+def _engines(engines: EngineProcesses) -> dict[str, object]:
+    return {
+        "engines": [
+            {
+                "device": each.device,
+                "state": each.state.name.lower(),
+                "restarts": each.restarts,
+                "pending": each.pending,
+                "models": each.models,
+            }
+            for each in engines.status
+        ],
+        "loading": [{"model": name, "progress": text} for name, text in sorted(engines.loading.items())],
+    }

@@ -40,6 +40,7 @@ class EngineProcesses:
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._links: list[Link] = []
+        self.loading: dict[str, str] = {}  # in this web worker: name and version of a model -> how far loading it is
         self._doors: list[tuple[socket.socket, socket.socket]] = []
         self._pulses: list[Pulse] = []
         self._devices = tuple(devices)
@@ -68,10 +69,15 @@ class EngineProcesses:
                 supervisor.tend()
 
     def stop(self) -> None:
-        """In the process that made it; a fork does nothing."""
+        """End them, after the web workers; in a web worker, let go of them."""
+        for link in self._links:
+            link.close()
         if os.getpid() == self._owner:
             for supervisor in self._supervisors:
                 supervisor.stop(STOP_S)
+        for doors in self._doors:
+            for door in doors:
+                door.close()
 
     # ---- web worker
 
@@ -86,14 +92,15 @@ class EngineProcesses:
         links = self._links
 
         def build(manifest: Manifest, graph: bytes) -> Engine:
-            return RemoteEngine(manifest, graph, links, self._slots, LOAD_TIMEOUT_S)
+            name = f"{manifest.name} {manifest.version}"
+            try:
+                return RemoteEngine(
+                    manifest, graph, links, self._slots, LOAD_TIMEOUT_S, lambda text: self.loading.update({name: text})
+                )
+            finally:
+                self.loading.pop(name, None)
 
         return build
-
-    def hang_up(self) -> None:
-        """Let go of the engine processes; for tests, a worker's end does the same."""
-        for link in self._links:
-            link.close()
 
     # ---- anybody
 

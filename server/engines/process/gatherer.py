@@ -100,7 +100,7 @@ class Gatherer:
                 self.ring()
 
     def ring(self) -> None:
-        """Wake the lanes that have something to do. A thread woken before this one rests would only fight for the GIL."""
+        """Wake the lanes that have something to do. Woken before this thread rests, they would fight it for the GIL."""
         while self._to_ring:
             self._to_ring -= 1
             self._bell.put(None)
@@ -175,6 +175,7 @@ class Lane(threading.Thread):
                 self._answer(batch)
                 self._pulse.busy(self._number, 0.0)
                 self._gatherer.finish(batch)
+                self._pulse.pend(self._gatherer.pending)
                 del batch
         except BaseException:  # a process without its lane would look alive and answer nobody
             log.exception("lane failed; the process ends and is started again")

@@ -23,6 +23,7 @@ from server.errors import QueueFull
 log = logging.getLogger("onsight.server")
 
 KNOCK_AGAIN_S = 0.2
+CLOSE_S = 1.0
 
 
 class EngineLost(Exception):
@@ -141,6 +142,7 @@ class Link:
         with self._lock:
             if self._wire is not None:
                 self._wire.hang_up()
+        self._reader.join(CLOSE_S)
 
     def _read(self) -> None:
         while not self._closed.is_set():

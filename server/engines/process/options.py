@@ -30,10 +30,10 @@ class HostOptions:
     builder: `module:function` that makes the HostedFactory from these options.
     """
 
-    device: int
-    door: int
-    pulse: int
-    parent: int
+    device: int = 0
+    door: int = -1
+    pulse: int = -1
+    parent: int = -1
     providers: tuple[str, ...] = (CPU,)
     fallback: bool = False
     intra_op_threads: int = 1
@@ -71,7 +71,9 @@ class HostOptions:
 
 def onnx_runtime_builder(options: HostOptions) -> HostedFactory:
     """Engines of ONNX Runtime, whatever the provider."""
-    runtime = OnnxRuntimeOptions(options.providers, options.fallback, options.intra_op_threads)
+    accelerated = options.providers[0] != CPU
+    largest = max(options.batch_sizes or DEFAULT_BATCH_SIZES) if accelerated or options.batch_sizes else None
+    runtime = OnnxRuntimeOptions(options.providers, options.fallback, options.intra_op_threads, max_batch=largest)
 
     def build(manifest: Manifest, graph: bytes, progress: Callable[[str], None]) -> Engine:
         return OnnxRuntimeEngine(manifest, graph, runtime)

@@ -102,6 +102,9 @@ class Pulse:
     def beat(self, now: float, pending: int) -> None:
         self._fields[_BEAT], self._fields[_PENDING] = now, pending
 
+    def pend(self, pending: int) -> None:
+        self._fields[_PENDING] = pending
+
     def busy(self, lane: int, since: float) -> None:
         """since: when the batch began; 0 for none."""
         self._fields[_BUSY + lane] = since
