@@ -1,14 +1,32 @@
 #!/usr/bin/env bash
-# What the browser tests need beside Python packages: Debian's chromium. Without it, or without the right to install it,
-# those tests are skipped and say so.
+# What tests need beside Python packages: Debian's chromium (pages), nginx (the proxy in front) and buildah (images).
+# Without one of them, or without the right to install it, its tests are skipped and say so.
 set -euo pipefail
-command -v chromium >/dev/null && exit 0
+PATH=$PATH:/usr/sbin:/sbin
+
+missing=()
+command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core)
+command -v nginx >/dev/null || missing+=(nginx-light)
+command -v buildah >/dev/null || missing+=(buildah)
+[ ${#missing[@]} -gt 0 ] || exit 0
 if ! command -v apt-get >/dev/null; then
-  echo "note: no chromium and no apt-get here: browser tests will be skipped" >&2
+  echo "note: no ${missing[*]} and no apt-get here: some tests will be skipped" >&2
   exit 0
 fi
 as_root=()
 [ "$(id -u)" = 0 ] || as_root=(sudo -n)
-if ! { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null 2>&1; then
-  echo "note: chromium could not be installed: browser tests will be skipped" >&2
+
+# Tests start an nginx of their own; the package's must not take port 80 of a developer's machine.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ] && printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy >/dev/null 2>&1; then
+  "${as_root[@]}" chmod 755 $policy
+  trap '"${as_root[@]}" rm -f $policy' EXIT
 fi
+if ! "${as_root[@]}" apt-get update -qq >/dev/null 2>&1; then
+  echo "note: apt-get update failed: tests that need ${missing[*]} may be skipped" >&2
+fi
+for package in "${missing[@]}"; do
+  if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1; then
+    echo "note: $package could not be installed: its tests will be skipped" >&2
+  fi
+done
