@@ -211,7 +211,7 @@ def test_one_client_with_too_many_requests_open_is_told_so_and_others_are_not(in
 @needs_nginx
 @pytest.mark.slow
 def test_slow_clients_are_harmless(behind: Behind) -> None:
-    """The promise of a thousand: while they trickle, 99 % of good requests are answered (here all are asked over TLS)."""
+    """While a thousand trickle, 99 % of good requests are answered; all of them over TLS."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = SLOW_CLIENTS + 512
     if hard != resource.RLIM_INFINITY and hard < wanted:
