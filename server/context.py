@@ -10,8 +10,8 @@ from server.engines.process.arrangement import EngineProcesses
 from server.hosting.board import Board
 from server.hosting.lifecycle import Lifecycle
 from server.metrics import Metrics
+from server.models.changes import Changes
 from server.models.registry import Registry
-from server.models.wishes import Wishes
 from server.settings import ServerSettings
 from server.tokens import TokenStore
 
@@ -25,7 +25,7 @@ class ServerContext:
     tokens: TokenStore
     lifecycle: Lifecycle
     board: Board
-    wishes: Wishes
+    changes: Changes
     metrics: Metrics
     engines: EngineProcesses | None = None
 

@@ -10,10 +10,15 @@ OnsightError (bundle/errors.py)
 │   ├── Overloaded            nobody must act; the caller may try again
 │   │   ├── QueueFull         more requests wait than the server lets wait
 │   │   ├── DeadlineExceeded  the request waited longer than anyone waits for it
-│   │   └── EngineRestarting  the engine's process ended and is being started again
-│   └── RegistryError         the caller asked for what is not there
-│       ├── UnknownModel      no such model is served
-│       └── ModelsLoading     this worker has not finished loading; try again
+│   │   ├── EngineRestarting  the engine's process ended and is being started again
+│   │   └── ChangeUnderWay    models are being loaded or unloaded by name already
+│   ├── RegistryError         the caller asked for what is not there
+│   │   ├── UnknownModel      no such model is served
+│   │   └── ModelsLoading     this worker has not finished loading; try again
+│   └── ChangeError           a model was to be loaded or unloaded by name
+│       ├── ModelNotLoaded    it does not load, and the text says why
+│       ├── StillChanging     some worker is not done yet
+│       └── ChangeNotKept     the home folder cannot be written
 └── (image and bundle errors: bundle/errors.py)
 
 `server/problems.py` says which status each becomes.
@@ -62,6 +67,10 @@ class EngineRestarting(Overloaded):
     code = "ENGINE_RESTARTING"
 
 
+class ChangeUnderWay(Overloaded):
+    code = "CHANGE_UNDER_WAY"
+
+
 class RegistryError(ServerError):
     code = "REGISTRY"
 
@@ -72,3 +81,19 @@ class UnknownModel(RegistryError):
 
 class ModelsLoading(RegistryError):
     code = "MODELS_LOADING"
+
+
+class ChangeError(ServerError):
+    code = "CHANGE"
+
+
+class ModelNotLoaded(ChangeError):
+    code = "MODEL_NOT_LOADED"
+
+
+class StillChanging(ChangeError):
+    code = "STILL_CHANGING"
+
+
+class ChangeNotKept(ChangeError):
+    code = "CHANGE_NOT_KEPT"

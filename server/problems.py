@@ -14,7 +14,17 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from bundle.errors import CorruptImage, EmptyImage, ImageError, ImageTooLarge, OnsightError, UnsupportedImage
-from server.errors import EngineError, ModelsLoading, Overloaded, QueueFull, TokenStoreError, UnknownModel
+from server.errors import (
+    ChangeNotKept,
+    EngineError,
+    ModelNotLoaded,
+    ModelsLoading,
+    Overloaded,
+    QueueFull,
+    StillChanging,
+    TokenStoreError,
+    UnknownModel,
+)
 
 log = logging.getLogger("onsight.server")
 
@@ -31,6 +41,9 @@ STATUS_OF: tuple[tuple[type[OnsightError], HTTPStatus], ...] = (
     (ModelsLoading, HTTPStatus.SERVICE_UNAVAILABLE),
     (QueueFull, HTTPStatus.TOO_MANY_REQUESTS),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE),
+    (ModelNotLoaded, HTTPStatus.CONFLICT),
+    (StillChanging, HTTPStatus.GATEWAY_TIMEOUT),
+    (ChangeNotKept, HTTPStatus.INSUFFICIENT_STORAGE),
 )
 RETRY_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 HTTP_DETAILS: dict[int, tuple[str, str]] = {

@@ -10,9 +10,10 @@ import mmap
 import struct
 from dataclasses import dataclass
 
-_SLOT = struct.Struct("<B3xIIII")  # taken and accepting, connections, waiting requests, process id, generation
-_LOAD = struct.Struct("<B3xIII")  # all but the generation, which another thread writes
-_GENERATION = struct.Struct("<I")
+# taken and accepting, connections, waiting requests, process id; digest of what serves, generation
+_SLOT = struct.Struct("<B3xIIIII")
+_LOAD = struct.Struct("<B3xIII")  # the first half; another thread writes the second
+_MODELS = struct.Struct("<II")
 _FREE, _TAKEN, _ACCEPTING = 0, 1, 2
 
 
@@ -20,14 +21,15 @@ _FREE, _TAKEN, _ACCEPTING = 0, 1, 2
 class WorkerLoad:
     """One worker's numbers.
 
-    waiting: requests that are whole and that no thread has taken up yet.  generation: of its last look at the models
-    folder; see Lifecycle.
+    waiting: requests that are whole and that no thread has taken up yet.  models: digest of what it serves; see
+    Table.  generation: of its last look at the models folder; see Lifecycle.
     """
 
     pid: int
     accepting: bool
     connections: int
     waiting: int
+    models: int
     generation: int
 
 
@@ -42,26 +44,26 @@ class Board:
         """In the parent: a free slot for a worker that is about to be forked; the last one where none is free."""
         for slot in range(self._slots):
             if self._memory[slot * _SLOT.size] == _FREE:
-                _SLOT.pack_into(self._memory, slot * _SLOT.size, _TAKEN, 0, 0, 0, 0)
+                _SLOT.pack_into(self._memory, slot * _SLOT.size, _TAKEN, 0, 0, 0, 0, 0)
                 return slot
         return self._slots - 1
 
     def release(self, slot: int) -> None:
         """In the parent: the worker has ended."""
-        _SLOT.pack_into(self._memory, slot * _SLOT.size, _FREE, 0, 0, 0, 0)
+        _SLOT.pack_into(self._memory, slot * _SLOT.size, _FREE, 0, 0, 0, 0, 0)
 
     def report(self, slot: int, pid: int, accepting: bool, connections: int, waiting: int) -> None:
         state = _ACCEPTING if accepting else _TAKEN
         _LOAD.pack_into(self._memory, slot * _SLOT.size, state, connections, waiting, pid)
 
-    def report_generation(self, slot: int, generation: int) -> None:
-        _GENERATION.pack_into(self._memory, slot * _SLOT.size + _LOAD.size, generation)
+    def report_models(self, slot: int, models: int, generation: int) -> None:
+        _MODELS.pack_into(self._memory, slot * _SLOT.size + _LOAD.size, models, generation)
 
     def workers(self) -> list[WorkerLoad]:
         """All workers that there are."""
         return [
-            WorkerLoad(pid, state == _ACCEPTING, connections, waiting, generation)
-            for state, connections, waiting, pid, generation in _SLOT.iter_unpack(self._memory[:])
+            WorkerLoad(pid, state == _ACCEPTING, connections, waiting, models, generation)
+            for state, connections, waiting, pid, models, generation in _SLOT.iter_unpack(self._memory[:])
             if state != _FREE
         ]
 
@@ -69,7 +71,7 @@ class Board:
         """Of the other workers that accept; None where there is none."""
         others = [
             connections
-            for slot, (state, connections, _, _, _) in enumerate(_SLOT.iter_unpack(self._memory[:]))
+            for slot, (state, connections, *_) in enumerate(_SLOT.iter_unpack(self._memory[:]))
             if state == _ACCEPTING and slot != but_slot
         ]
         return min(others, default=None)

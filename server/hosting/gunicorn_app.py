@@ -36,6 +36,7 @@ from server.hosting.run_folder import RunFolder
 from server.hosting.worker import OnsightWorker
 from server.logs import GunicornLogger, configure_logging
 from server.metrics import Metrics, forget_worker
+from server.models.changes import Changes
 from server.models.keeper import Keeper
 from server.models.last_good import LastGoodStore
 from server.models.registry import Registry
@@ -146,7 +147,13 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
             self._tokens,
             self._lifecycle,
             self.board,
-            self._wishes,
+            Changes(
+                self._registry,
+                self._wishes,
+                self._lifecycle,
+                self.board,
+                every_version=settings.serve_versions == "all",
+            ),
             Metrics(self._run_folder.subfolder("metrics"), self._registry, self.board),
             self._engine_processes,
         )
@@ -182,8 +189,9 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
             except Exception:
                 log.exception("models folder not looked at")
             generation, looked_at = wanted, time.monotonic()
-            self._lifecycle.mark_served()
-            self.board.report_generation(self._slot, generation)
+            if self._registry.loaded:
+                self._lifecycle.mark_served()
+            self.board.report_models(self._slot, self._registry.table.digest, generation)
 
     def run(self) -> None:
         try:

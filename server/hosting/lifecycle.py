@@ -8,8 +8,11 @@ connection, so that no request waits for it while its siblings are able to answe
 
 from __future__ import annotations
 
+import fcntl
 import mmap
+import os
 import struct
+import threading
 
 _COUNTER = struct.Struct("<I")
 
@@ -19,6 +22,8 @@ class Lifecycle:
 
     def __init__(self) -> None:
         self._flags = mmap.mmap(-1, 8)  # anonymous and shared: two flags, two unused, the counter
+        self._lock_file = os.memfd_create("onsight-generation")
+        self._lock = threading.Lock()  # a file's lock keeps out other processes, not other threads
 
     @property
     def draining(self) -> bool:
@@ -39,7 +44,12 @@ class Lifecycle:
         return int(_COUNTER.unpack_from(self._flags, 4)[0])
 
     def raise_generation(self) -> int:
-        """The new value. Of two calls at one moment both may get the same one; do what it announces before calling."""
-        generation = self.generation + 1
-        _COUNTER.pack_into(self._flags, 4, generation)
-        return generation
+        """The new value. Do what it announces before calling."""
+        with self._lock:
+            fcntl.lockf(self._lock_file, fcntl.LOCK_EX)
+            try:
+                generation = self.generation + 1
+                _COUNTER.pack_into(self._flags, 4, generation)
+                return generation
+            finally:
+                fcntl.lockf(self._lock_file, fcntl.LOCK_UN)

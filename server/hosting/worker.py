@@ -14,6 +14,7 @@ import logging
 import os
 import queue
 import selectors
+import signal
 import ssl
 import threading
 import time
@@ -67,6 +68,10 @@ class OnsightWorker(Worker):  # type: ignore[misc]
         super().init_process()
 
     # ---- life
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal tells all processes; the parent passes it on
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         self.alive = False

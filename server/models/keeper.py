@@ -2,55 +2,47 @@
 
 For each model, from the highest version down: what serves already stays as it is; anything else is loaded and proven
 before it takes its place. A file that is bad, or that does not load, leaves the copy of it that served before where it
-was. Nothing is half done: one table is published at the end. Never raises for a bundle, whatever is in it.
+was; so does a folder that cannot be read. Nothing is half done: one table is published at the end. Never raises for a
+bundle, whatever is in it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import fcntl
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bundle.decode import ImageLimits
-from bundle.errors import KeyFileError, MalformedBundle, OnsightError, UntrustedKey
+from bundle.errors import MalformedBundle, OnsightError
 from bundle.load import Bundle, load_bundle
 from bundle.trust import TrustStore
 from server.engines.protocol import EngineFactory
 from server.errors import ConfigurationError, EngineError
-from server.models.last_good import LastGoodStore
+from server.models.last_good import LastGoodStore, Original
 from server.models.loader import load_model
 from server.models.registry import Failure, ModelKey, Registry, Slot, StandbyVersion, Table
-from server.models.shelf import NAME, BundleFile, Fingerprint, fingerprint_of, list_bundles, natural_order
+from server.models.shelf import (
+    BundleFile,
+    Fingerprint,
+    absent_bundle,
+    fingerprint_of,
+    is_unreadable,
+    key_of,
+    list_bundles,
+    natural_order,
+)
+from server.models.verifying import FailureLog, Verifier, Version
 from server.models.wishes import Wish, Wishes
 
 log = logging.getLogger("onsight.server")
 
-SETTLE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One verified bundle file, or the copy of it that served before (kept)."""
-
-    file: BundleFile
-    name: str
-    version: str
-    manifest_sha256: str
-    kept: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What verifying a file came to, for as long as neither it nor the trusted keys change."""
-
-    fingerprint: Fingerprint
-    trusted: Fingerprint
-    version: Version | None
-    failure: Failure | None
+Holding = tuple[str, str]  # a file's key, and the digest of the manifest that it holds or held
 
 
 class Keeper:
@@ -66,7 +58,7 @@ class Keeper:
         every_version: bool = False,
     ) -> None:  # fmt: skip
         self._models_dir = models_dir
-        self._trust_dir = trust_dir
+        self._trust = TrustStore(trust_dir)
         self._registry = registry
         self._build_engine = build_engine
         self._limits = limits
@@ -74,10 +66,15 @@ class Keeper:
         self._wishes = wishes
         self._lock = lock
         self._every_version = every_version
-        self._seen: dict[str, _Seen] = {}
-        self._unloadable: dict[tuple[str, str], Failure] = {}  # file's key and manifest's digest -> why
+        self._failures = FailureLog()
+        self._verifier = Verifier(self._failures)
+        self._unloadable: dict[Holding, Failure] = {}
+        self._files: tuple[BundleFile, ...] | None = None  # as last listed
+        self._trusted: Fingerprint = ()
+        self._trust_away = False
+        self._last_wishes: dict[ModelKey, Wish] = {}
         self._last: object = None
-        self._unsettled = False
+        self._problems: tuple[str, ...] = ()
 
     def look(self, *, forced: bool = False, now: float | None = None) -> bool:
         """Do what the folder, the keys and the wishes ask for; True where anything was new.
@@ -85,162 +82,179 @@ class Keeper:
         forced: a person asks: take files as they are, and try again what failed.  Without it, a file that changed
         within the last second is left to settle. now: seconds since 1970.
         """
-        files = list_bundles(self._models_dir)
-        if files is None:
-            if self._registry.loaded:  # unreadable for the moment: no reason to stop serving
-                return False
-            files = ()
-        trusted = fingerprint_of(self._trust_dir)
-        wished = self._wishes.fingerprint if self._wishes else ()
-        state = (files, trusted, wished)
-        if state == self._last and not forced and not self._unsettled:
+        files = self._list()
+        trusted, trust_away = self._fingerprint_trust()
+        state = (files, trusted, trust_away, self._wishes.fingerprint if self._wishes else ())
+        if state == self._last and not forced and not self._verifier.unsettled:
             return False
         if forced:
             self._unloadable.clear()
+        as_they_are = forced or not self._registry.loaded
         with self._alone():
-            self._unsettled = False
-            fresh = self._verify(files, trusted, None if forced or not self._registry.loaded else now or time.time())
-            self._publish(files, fresh)
-        self._last = state
+            self._verifier.check(
+                files,
+                trusted,
+                self._trust,
+                None if as_they_are else now or time.time(),
+                again=forced or self._trust_away,
+            )
+            try:
+                self._publish(_Round(files, self._serving(), self._read_wishes()))
+            finally:
+                self._verifier.let_go()
+        self._failures.forget_others(files)
+        self._last, self._files, self._trusted, self._trust_away = state, files, trusted, trust_away
         return True
 
-    # ---- verifying
+    # ---- looking
 
-    def _verify(self, files: tuple[BundleFile, ...], trusted: Fingerprint, now: float | None) -> dict[str, Bundle]:
-        """Bring `_seen` up to date; the bundles that were read on the way, by their file's key."""
-        trust = TrustStore(self._trust_dir)
-        fresh: dict[str, Bundle] = {}
-        before, self._seen = self._seen, {}
-        for file in files:
-            seen = before.get(file.key)
-            if seen and seen.fingerprint == file.fingerprint and seen.trusted == trusted:
-                self._seen[file.key] = seen
-                continue
-            changed = seen is None or seen.fingerprint != file.fingerprint
-            if changed and now is not None and abs(now - file.newest_change) < SETTLE_S:
-                self._unsettled = True  # still being copied, perhaps
-                if seen:
-                    self._seen[file.key] = seen
-                continue
-            try:
-                if NAME.fullmatch(file.project) is None:
-                    raise MalformedBundle(
-                        f"project folder {file.project!r}: expected letters, digits, '.', '_' and '-'. Rename it."
-                    )
-                bundle = fresh[file.key] = load_bundle(file.path, trust)
-                manifest = bundle.manifest
-                version = Version(file, manifest.name, manifest.version, bundle.manifest_sha256)
-                self._seen[file.key] = _Seen(file.fingerprint, trusted, version, None)
-            except OnsightError as error:
-                failure = failure_of(error, file)
-                self._seen[file.key] = _Seen(file.fingerprint, trusted, None, failure)
-        return fresh
+    def _list(self) -> tuple[BundleFile, ...]:
+        """Every bundle; of a folder that cannot be read now, those of the last look, or those that there are copies of.
 
-    # ---- loading
+        So that a volume that is away for a moment, or permissions that went wrong, stop nothing.
+        """
+        listing = list_bundles(self._models_dir)
+        problems = list(listing.problems)
+        files = list(listing.files)
+        if not listing.whole or listing.unread:
+            before = self._files
+            if before is None:
+                before = tuple(
+                    absent_bundle(self._models_dir, key) for key in (self._store.keys() if self._store else ())
+                )
+            files += [file for file in before if not listing.whole or file.project in listing.unread]
+        self._complain(problems)
+        return tuple(files)
 
-    def _publish(self, files: tuple[BundleFile, ...], fresh: dict[str, Bundle]) -> None:
-        trust = TrustStore(self._trust_dir)
-        serving = {
-            (slot.model.facts.project, slot.model.facts.file_name, slot.model.facts.manifest_sha256): slot
+    def _fingerprint_trust(self) -> tuple[Fingerprint, bool]:
+        """Of the trusted keys; the former one, and True, where they cannot be read now: that takes away no trust."""
+        trusted = fingerprint_of(self._trust.folder)
+        if not trusted and is_unreadable(self._trust.folder):
+            return self._trusted, True
+        return trusted, False
+
+    def _complain(self, problems: list[str]) -> None:
+        """Once, and not at every look."""
+        for problem in problems:
+            if problem not in self._problems:
+                log.error("folder not read", extra={"reason": problem})
+        self._problems = tuple(problems)
+
+    def _serving(self) -> dict[Holding, Slot]:
+        return {
+            (key_of(slot.model.facts.project, slot.model.facts.file_name), slot.model.facts.manifest_sha256): slot
             for slots in self._registry.table.slots.values()
             for slot in slots
         }
-        wishes = self._read_wishes()
-        failures = [seen.failure for seen in self._seen.values() if seen.failure]
-        candidates: dict[ModelKey, list[Version]] = {}
-        for seen in self._seen.values():
-            if seen.version:
-                candidates.setdefault((seen.version.file.project, seen.version.name), []).append(seen.version)
-        kept: dict[str, Version] = {}
-        for file in files:
-            seen_file = self._seen.get(file.key)
-            if seen_file is not None and seen_file.failure:
-                self._add_kept(file, serving, trust, fresh, candidates, kept)
-        slots: dict[ModelKey, tuple[Slot, ...]] = {}
-        standby: list[StandbyVersion] = []
-        while todo := sorted(candidates.keys() - slots.keys()):
-            key = todo[0]
-            wish = wishes.get(key, Wish())
-            loaded: list[Slot] = []
-            tried: set[Version] = set()
-            while untried := [version for version in candidates[key] if version not in tried]:
-                version = max(untried, key=_rank)
-                tried.add(version)
-                if not _is_wanted(version, wish, loaded, every_version=self._every_version):
-                    standby.append(StandbyVersion(*key, version.version, version.file.file_name))
-                    continue
-                slot = serving.get((key[0], version.file.file_name, version.manifest_sha256))
-                result = slot or self._load(version, fresh, trust)
-                if isinstance(result, Slot):
-                    loaded.append(result)
-                else:
-                    failures.append(result)
-                    if not version.kept:
-                        self._add_kept(version.file, serving, trust, fresh, candidates, kept)
-            slots[key] = tuple(loaded)
-        served = {(slot.model.facts.project, slot.model.facts.file_name) for group in slots.values() for slot in group}
-        self._registry.publish(
-            Table(
-                {key: group for key, group in slots.items() if group},
-                tuple(standby),
-                tuple(
-                    replace(each, kept=(each.project, each.file_name) in served)
-                    for each in sorted(failures, key=lambda failure: (failure.project, failure.file_name))
-                ),
-            )
-        )
-        if self._store:
-            self._store.forget_others([file.key for file in files])
-        log.info("models published", extra={"models": len(served), "failed": len(failures), "standby": len(standby)})
-
-    def _load(self, version: Version, fresh: dict[str, Bundle], trust: TrustStore) -> Slot | Failure:
-        file = version.file
-        known = self._unloadable.get((file.key, version.manifest_sha256))
-        if known:
-            return known
-        try:
-            bundle = fresh.pop(f"kept {file.key}" if version.kept else file.key, None) or load_bundle(file.path, trust)
-            if bundle.manifest_sha256 != version.manifest_sha256:
-                raise MalformedBundle(f"{file.file_name}: it changed while it was being loaded. It is looked at again.")
-            slot = Slot(load_model(bundle, file.project, file.file_name, self._build_engine, self._limits))
-            if self._store and not version.kept:
-                self._store.keep(file.key, bundle, trust)
-            return slot
-        except OnsightError as error:
-            failure = failure_of(error, file)
-        except Exception as error:  # whatever a runtime throws must not keep the others from serving
-            log.exception("model failed to load")
-            failed = EngineError(f"graph: it fails when it runs ({type(error).__name__}). Export it again.")
-            failure = failure_of(failed, file)
-        self._unloadable[(file.key, version.manifest_sha256)] = failure
-        return failure
-
-    def _add_kept(
-        self, file: BundleFile, serving: dict[tuple[str, str, str], Slot], trust: TrustStore,
-        fresh: dict[str, Bundle], candidates: dict[ModelKey, list[Version]], kept: dict[str, Version],
-    ) -> None:  # fmt: skip
-        """Let what this file held before stand for it: the model that serves, else the copy that was kept."""
-        if file.key in kept:
-            return
-        for (project, name, digest), slot in serving.items():
-            if (project, name) == (file.project, file.file_name) and _is_trusted(trust, slot.model.facts.key_id):
-                manifest = slot.model.manifest
-                kept[file.key] = Version(file, manifest.name, manifest.version, digest, kept=True)
-        if file.key not in kept and self._store:
-            bundle = self._store.get(file.key, trust)
-            if bundle is not None:
-                fresh[f"kept {file.key}"] = bundle
-                manifest = bundle.manifest
-                kept[file.key] = Version(file, manifest.name, manifest.version, bundle.manifest_sha256, kept=True)
-        if file.key in kept:
-            candidates.setdefault((file.project, kept[file.key].name), []).append(kept[file.key])
 
     def _read_wishes(self) -> dict[ModelKey, Wish]:
         try:
-            return self._wishes.read() if self._wishes else {}
-        except ConfigurationError as error:
+            self._last_wishes = self._wishes.read() if self._wishes else {}
+        except ConfigurationError as error:  # what was unloaded stays unloaded
             log.error("wishes not read", extra={"reason": str(error)})
-            return {}
+        return self._last_wishes
+
+    # ---- loading
+
+    def _publish(self, round_: _Round) -> None:
+        for file in round_.files:
+            found = self._verifier.of(file)
+            if isinstance(found, Version):
+                round_.add(found)
+            elif found is not None:
+                round_.failures[file.key, ""] = found
+                self._add_kept(file, round_)
+        while todo := sorted(round_.candidates.keys() - round_.chosen.keys()):
+            self._choose(todo[0], round_)
+        present = {file.key for file in round_.files}
+        self._unloadable = {held: failure for held, failure in self._unloadable.items() if held[0] in present}
+        if self._store:  # before anything is published: whatever served can be had again
+            originals = {
+                version.file.key: Original(version.file.path, version.manifest_sha256)
+                for chosen in round_.chosen.values()
+                for version, _ in chosen
+                if not version.kept
+            }
+            self._store.update(originals, present, self._trust)
+        table = round_.table()
+        changed = _outline(table) != _outline(self._registry.table) or not self._registry.loaded
+        self._registry.publish(table)
+        for slot in round_.loaded:
+            if all(slot is not each for slots in table.slots.values() for each in slots):
+                slot.retire()
+        if changed:
+            counts = {"models": len(table.slots), "failed": len(table.failures), "standby": len(table.standby)}
+            log.info("models published", extra=counts)
+        if changed:
+            give_back_memory()
+
+    def _choose(self, key: ModelKey, round_: _Round) -> None:
+        """Load those versions of one model that are to serve, the highest first."""
+        wish = round_.wishes.get(key, Wish())
+        chosen: list[tuple[Version, Slot]] = []
+        standby: list[StandbyVersion] = []
+        tried: set[Version] = set()
+        while untried := [version for version in round_.candidates[key] if version not in tried]:
+            version = max(untried, key=_rank)
+            tried.add(version)
+            if not _is_wanted(version, wish, [other.version for other, _ in chosen], every_version=self._every_version):
+                standby.append(StandbyVersion(*key, version.version, version.file.file_name))
+                continue
+            held = (version.file.key, version.manifest_sha256)
+            result = round_.serving.get(held) or self._load(version, round_)
+            if isinstance(result, Slot):
+                round_.serving[held] = result
+                chosen.append((version, result))
+            else:
+                round_.failures[held] = result
+                if not version.kept:
+                    self._add_kept(version.file, round_)
+        chosen.sort(key=lambda each: _rank(each[0]), reverse=True)
+        round_.chosen[key], round_.standby[key] = tuple(chosen), tuple(standby)
+
+    def _load(self, version: Version, round_: _Round) -> Slot | Failure:
+        file = version.file
+        held = (file.key, version.manifest_sha256)
+        known = self._unloadable.get(held)
+        if known:
+            return known
+        try:
+            at_hand = round_.copies.pop(file.key, None) if version.kept else self._verifier.take(file)
+            bundle = at_hand or load_bundle(file.path, self._trust)
+            if bundle.manifest_sha256 != version.manifest_sha256:
+                raise MalformedBundle(f"{file.file_name}: it changed while it was being loaded. It is looked at again.")
+            slot = Slot(load_model(bundle, file.project, file.file_name, self._build_engine, self._limits))
+            round_.loaded.append(slot)
+            return slot
+        except OnsightError as error:
+            failure = self._failures.failure(error, file, version.name, version.version)
+        except Exception as error:  # whatever a runtime throws must not keep the others from serving
+            failed = EngineError(f"graph: it fails when it runs ({type(error).__name__}). Export it again.")
+            failure = self._failures.failure(failed, file, version.name, version.version, cause=error)
+        self._unloadable[held] = failure
+        return failure
+
+    def _add_kept(self, file: BundleFile, round_: _Round) -> None:
+        """Let what this file held before stand for it: the model that serves, else the copy that was kept."""
+        if file.key in round_.kept:
+            return
+        for (key, digest), slot in round_.serving.items():
+            if key == file.key and self._is_trusted(slot.model.facts.key_id):
+                manifest = slot.model.manifest
+                round_.keep(Version(file, manifest.name, manifest.version, digest, kept=True))
+                return
+        bundle = self._store.get(file.key, self._trust) if self._store else None
+        if bundle is not None:
+            round_.copies[file.key] = bundle
+            manifest = bundle.manifest
+            round_.keep(Version(file, manifest.name, manifest.version, bundle.manifest_sha256, kept=True))
+
+    def _is_trusted(self, key_id: str) -> bool:
+        try:
+            self._trust.get(key_id)
+        except OnsightError:
+            return False
+        return True
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -248,44 +262,67 @@ class Keeper:
 
         Not so at the start: nobody answers yet.
         """
-        if self._lock is None or not self._registry.loaded:
+        with contextlib.ExitStack() as stack:
+            if self._lock is not None and self._registry.loaded:
+                with contextlib.suppress(OSError):  # someone tidied the folder away: then side by side
+                    fcntl.flock(stack.enter_context(self._lock.open("w")), fcntl.LOCK_EX)
             yield
-            return
-        with self._lock.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
-def failure_of(error: OnsightError, file: BundleFile) -> Failure:
-    """Log why a bundle does not serve, and put it in words for a client."""
-    log.error(
-        "bundle skipped",
-        extra={"project": file.project, "bundle": file.file_name, "code": error.code, "reason": str(error)},
-    )
-    reason = str(error)
-    if isinstance(error, KeyFileError):  # its error names a path, which is the operator's business alone
-        reason = "The trust store cannot be read; the log says why."
-    elif isinstance(error, UntrustedKey):  # its error names the keys that are trusted
-        reason = "It is signed with a key that this server does not trust; the log says which."
-    return Failure(file.project, file.file_name, error.code, reason)
+@dataclass
+class _Round:
+    """One look on its way to a table.
+
+    serving: what is loaded, from before and in this round.  loaded: in this round.  kept: by file, what stands for a
+    bad one; `copies` holds its bytes.  chosen: what is to serve, highest first.
+    """
+
+    files: tuple[BundleFile, ...]
+    serving: dict[Holding, Slot]
+    wishes: dict[ModelKey, Wish]
+    candidates: dict[ModelKey, list[Version]] = field(default_factory=dict)
+    kept: dict[str, Version] = field(default_factory=dict)
+    copies: dict[str, Bundle] = field(default_factory=dict)
+    loaded: list[Slot] = field(default_factory=list)
+    chosen: dict[ModelKey, tuple[tuple[Version, Slot], ...]] = field(default_factory=dict)
+    standby: dict[ModelKey, tuple[StandbyVersion, ...]] = field(default_factory=dict)
+    failures: dict[Holding, Failure] = field(default_factory=dict)
+
+    def add(self, version: Version) -> None:
+        key = (version.file.project, version.name)
+        self.candidates.setdefault(key, []).append(version)
+        self.chosen.pop(key, None)  # choose again: this one may be higher
+
+    def keep(self, version: Version) -> None:
+        self.kept[version.file.key] = version
+        self.add(version)
+
+    def table(self) -> Table:
+        serving = {(version.file.key) for chosen in self.chosen.values() for version, _ in chosen}
+        return Table(
+            {key: tuple(slot for _, slot in chosen) for key, chosen in self.chosen.items() if chosen},
+            tuple(one for key in sorted(self.standby) for one in self.standby[key]),
+            tuple(
+                replace(failure, kept=key_of(failure.project, failure.file_name) in serving)
+                for _, failure in sorted(self.failures.items())
+            ),
+        )
 
 
-def _is_wanted(version: Version, wish: Wish, loaded: list[Slot], *, every_version: bool) -> bool:
-    if wish.unloaded:
+def give_back_memory() -> None:
+    """Return what loading took to the system: the C library would hold on to it, 60 MB for a MobileNetV2."""
+    with contextlib.suppress(OSError, AttributeError):  # a C library without it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _outline(table: Table) -> object:
+    return table.digest, table.standby, table.failures
+
+
+def _is_wanted(version: Version, wish: Wish, chosen: list[str], *, every_version: bool) -> bool:
+    if version.version in chosen:
         return False
-    if wish.versions:
-        return version.version in wish.versions
-    if any(slot.model.manifest.version == version.version for slot in loaded):
-        return False
-    return every_version or not loaded
-
-
-def _is_trusted(trust: TrustStore, key_id: str) -> bool:
-    try:
-        trust.get(key_id)
-    except OnsightError:
-        return False
-    return True
+    return version.version in wish.versions or (wish.follow and (every_version or not chosen))
 
 
 def _rank(version: Version) -> tuple[object, ...]:

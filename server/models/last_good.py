@@ -12,7 +12,8 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.errors import OnsightError
@@ -25,31 +26,25 @@ log = logging.getLogger("onsight.server")
 INDEX = "index.json"
 
 
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A bundle file that serves, and the digest of the manifest that it held when it was loaded."""
+
+    path: Path
+    manifest_sha256: str
+
+
 class LastGoodStore:
     """Copies by the key of their bundle file (`BundleFile.key`). Safe to use from several processes."""
 
     def __init__(self, home: Path, models_dir: Path) -> None:
         name = hashlib.sha256(str(models_dir.absolute()).encode()).hexdigest()[:16]
         self.folder = home / "serving" / name
+        self._warned: set[str] = set()
 
-    def keep(self, key: str, bundle: Bundle, trust: TrustStore) -> None:
-        """Remember a bundle that serves. A folder is not copied."""
-        if not bundle.path.is_file():
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._locked():
-                index = self._read()
-                copy = self.folder / f"{bundle.manifest_sha256}.onsight"
-                if index.get(key) == copy.name and copy.exists():
-                    return
-                with bundle.path.open("rb") as source, atomic_file(copy, mode=0o600) as target:
-                    shutil.copyfileobj(source, target, 1024 * 1024)
-                if load_bundle(copy, trust).manifest_sha256 != bundle.manifest_sha256:
-                    return  # it changed under our hands; the next look sees to it
-                self._write({**index, key: copy.name})
-        except (OSError, OnsightError) as error:
-            log.warning("no copy kept", extra={"bundle": key, "reason": getattr(error, "strerror", None) or str(error)})
+    def keys(self) -> list[str]:
+        """Of all files that there is a copy of."""
+        return sorted(self._read())
 
     def get(self, key: str, trust: TrustStore) -> Bundle | None:
         """The verified copy, or None where there is none that verifies."""
@@ -59,15 +54,45 @@ class LastGoodStore:
         try:
             return load_bundle(self.folder / name, trust)
         except OnsightError as error:
-            log.warning("the copy kept does not verify", extra={"bundle": key, "code": error.code})
+            self._warn_once("the copy kept does not verify", key, error.code)
             return None
 
-    def forget_others(self, keys: Collection[str]) -> None:
-        """Drop the copies of files that are gone from the models folder."""
-        with contextlib.suppress(OSError):
-            if set(self._read()) - set(keys):
-                with self._locked():
-                    self._write({key: name for key, name in self._read().items() if key in keys})
+    def update(self, serving: Mapping[str, Original], keys: Collection[str], trust: TrustStore) -> None:
+        """Have a copy of each of these, and none of files other than `keys`. A bundle that is a folder is not copied.
+
+        Does nothing where nothing is new; what failed, for want of room perhaps, is tried again each time.
+        """
+        index = self._read()
+        new = {key: original for key, original in serving.items() if not self._has(index, key, original)}
+        if not new and set(index) <= set(keys):
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._locked():
+                index = {key: name for key, name in self._read().items() if key in keys}
+                for key, original in new.items():
+                    if not self._has(index, key, original) and (name := self._copy(key, original, trust)):
+                        index[key] = name
+                write_atomically(self.folder / INDEX, json.dumps(index, indent=1).encode(), mode=0o600)
+                self._sweep(index.values())
+        except OSError as error:
+            self._warn_once("copies of bundles not kept", "", error.strerror or str(error))
+
+    def _copy(self, key: str, original: Original, trust: TrustStore) -> str | None:
+        """The name of the verified copy."""
+        copy = self.folder / f"{original.manifest_sha256}.onsight"
+        try:
+            with original.path.open("rb") as source, atomic_file(copy, mode=0o600) as target:
+                shutil.copyfileobj(source, target, 1024 * 1024)
+            if load_bundle(copy, trust).manifest_sha256 == original.manifest_sha256:
+                return copy.name
+        except (OSError, OnsightError) as error:
+            self._warn_once("no copy kept", key, getattr(error, "strerror", None) or str(error))
+        return None  # or it changed under our hands; the next look sees to it
+
+    def _has(self, index: Mapping[str, str], key: str, original: Original) -> bool:
+        name = f"{original.manifest_sha256}.onsight"
+        return not original.path.is_file() or (index.get(key) == name and (self.folder / name).exists())
 
     def _read(self) -> dict[str, str]:
         try:
@@ -78,11 +103,17 @@ class LastGoodStore:
             return {}
         return {str(key): Path(str(name)).name for key, name in index.items()}
 
-    def _write(self, index: dict[str, str]) -> None:
-        write_atomically(self.folder / INDEX, json.dumps(index, indent=1).encode(), mode=0o600)
-        for path in self.folder.glob("*.onsight"):
-            if path.name not in index.values():
+    def _sweep(self, names: Collection[str]) -> None:
+        """Remove copies that no file needs, and what a crash left half-written."""
+        for path in (*self.folder.glob("*.onsight"), *self.folder.glob(".*.tmp")):
+            if path.name not in names:
                 path.unlink(missing_ok=True)
+
+    def _warn_once(self, event: str, key: str, reason: str) -> None:
+        line = f"{event} {key} {reason}"
+        if line not in self._warned:
+            self._warned.add(line)
+            log.warning(event, extra={"bundle": key, "reason": reason})
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -6,7 +6,9 @@ A model that has left the table is closed when the last request that leased it h
 
 from __future__ import annotations
 
+import logging
 import threading
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +16,8 @@ from types import TracebackType
 
 from server.errors import ModelsLoading, UnknownModel
 from server.models.model import ServedModel
+
+log = logging.getLogger("onsight.server")
 
 
 class Phase(StrEnum):
@@ -26,12 +30,17 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A bundle that does not serve. reason: fit for a client, so without paths.  kept: an earlier copy serves."""
+    """A bundle that does not serve. reason: fit for a client, so without paths.
+
+    name, version: of the model, where the bundle could be verified.  kept: an earlier copy of the file serves.
+    """
 
     project: str
     file_name: str
     code: str
     reason: str
+    name: str | None = None
+    version: str | None = None
     kept: bool = False
 
 
@@ -70,7 +79,7 @@ class Slot:
             self._retired = True
             unused = not self._users
         if unused:
-            self.model.engine.close()
+            self._close()
 
     def __enter__(self) -> ServedModel:
         return self.model
@@ -82,7 +91,13 @@ class Slot:
             self._users -= 1
             unused = self._retired and not self._users
         if unused:
+            self._close()
+
+    def _close(self) -> None:
+        try:
             self.model.engine.close()
+        except Exception:  # the request whose end this is has its answer, and the others have their models
+            log.exception("engine not closed", extra={"model": self.model.label})
 
 
 ModelKey = tuple[str, str]  # project and name
@@ -95,6 +110,12 @@ class Table:
     slots: Mapping[ModelKey, tuple[Slot, ...]]
     standby: tuple[StandbyVersion, ...] = ()
     failures: tuple[Failure, ...] = ()
+
+    @property
+    def digest(self) -> int:
+        """32 bits that differ between processes that do not serve the same bundles."""
+        serving = sorted((key, slot.model.facts.manifest_sha256) for key, slots in self.slots.items() for slot in slots)
+        return zlib.crc32(repr(serving).encode())
 
 
 class Registry:

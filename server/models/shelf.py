@@ -1,26 +1,26 @@
 """What lies in the models folder: which bundles there are, by cheap looks at names and times. Reads no bundle.
 
 `models/*.onsight` belong to the project `default`, `models/<project>/*.onsight` to `<project>`; hidden names are left
-alone. Never raises for what it finds.
+alone. What cannot be looked at is told apart from what is not there. Never raises for what it finds.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-log = logging.getLogger("onsight.server")
-
 SUFFIX = ".onsight"
 DEFAULT_PROJECT = "default"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-Fingerprint = tuple[tuple[str, int, int, int], ...]
-"""Of a file, or of each file in a folder: name, size, time of change in nanoseconds, inode."""
+Fingerprint = tuple[tuple[str, int, int, int, int], ...]
+"""Of a file, or of each file in a folder: name, size, times of change of content and of status in nanoseconds, inode.
+
+The status is what a `chmod` changes, after which a file may be readable that was not.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +38,59 @@ class BundleFile:
     @property
     def key(self) -> str:
         """Names it among all bundles of the folder."""
-        return f"{self.project}/{self.path.name}"
+        return key_of(self.project, self.path.name)
 
     @property
     def newest_change(self) -> float:
-        """Seconds since 1970."""
-        return max((changed for _, _, changed, _ in self.fingerprint), default=0) / 1e9
+        """Of its content, in seconds since 1970."""
+        return max((changed for _, _, changed, _, _ in self.fingerprint), default=0) / 1e9
 
 
-def list_bundles(models_dir: Path) -> tuple[BundleFile, ...] | None:
-    """Every bundle, sorted by project and name; None where the folder cannot be read (which is not: empty)."""
-    names = _visible(models_dir)
-    if names is None:
-        return None
-    found = []
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """files: every bundle, sorted by project folder and name.
+
+    unread: projects of whose folder nothing can be said now; `whole` is False where that is so for the models folder
+    itself.  problems: one sentence for each, with paths, for the log.
+    """
+
+    files: tuple[BundleFile, ...]
+    unread: frozenset[str] = frozenset()
+    whole: bool = True
+    problems: tuple[str, ...] = ()
+
+
+def key_of(project: str, file_name: str) -> str:
+    return f"{project}/{file_name}"
+
+
+def list_bundles(models_dir: Path) -> Listing:
+    """Look at the folder."""
+    found: list[tuple[str, Path]] = []
+    unread: set[str] = set()
+    problems: list[str] = []
+    try:
+        names = _visible(models_dir)
+    except OSError as error:
+        return Listing((), whole=False, problems=(_problem(models_dir, error),))
     for path in names:
         if path.suffix == SUFFIX:
             found.append((DEFAULT_PROJECT, path))
-        elif _is_folder(path):
-            found.extend((path.name, inner) for inner in _visible(path) or () if inner.suffix == SUFFIX)
-    return tuple(BundleFile(project, path, fingerprint_of(path)) for project, path in found)
+            continue
+        try:
+            if path.is_dir():
+                found.extend((path.name, inner) for inner in _visible(path) if inner.suffix == SUFFIX)
+        except OSError as error:
+            unread.add(path.name)
+            problems.append(_problem(path, error))
+    files = tuple(BundleFile(project, path, fingerprint_of(path)) for project, path in found)
+    return Listing(files, frozenset(unread), problems=tuple(problems))
+
+
+def absent_bundle(models_dir: Path, key: str) -> BundleFile:
+    """The file that has this key, as if it could not be looked at."""
+    project, _, file_name = key.partition("/")
+    return BundleFile(project, (models_dir if project == DEFAULT_PROJECT else models_dir / project) / file_name, ())
 
 
 def fingerprint_of(path: Path) -> Fingerprint:
@@ -65,10 +98,21 @@ def fingerprint_of(path: Path) -> Fingerprint:
     try:
         found = path.stat()
         if not stat.S_ISDIR(found.st_mode):
-            return ((path.name, found.st_size, found.st_mtime_ns, found.st_ino),)
+            return ((path.name, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino),)
         return tuple(sorted(_entries(path)))
     except OSError:
         return ()
+
+
+def is_unreadable(folder: Path) -> bool:
+    """Whether it is there and cannot be listed."""
+    try:
+        next(folder.iterdir(), None)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def natural_order(version: str) -> tuple[tuple[int, int, str], ...]:
@@ -77,23 +121,21 @@ def natural_order(version: str) -> tuple[tuple[int, int, str], ...]:
     return (*((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts), (1, -1, ""))
 
 
-def _entries(folder: Path) -> Iterator[tuple[str, int, int, int]]:
+def _entries(folder: Path) -> Iterator[tuple[str, int, int, int, int]]:
     for path in folder.iterdir():
-        found = path.stat()
-        yield path.name, found.st_size, found.st_mtime_ns, found.st_ino
+        try:
+            found = path.stat()
+        except OSError:
+            found = path.lstat()  # a link that leads nowhere hides no change of the others
+        yield path.name, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError as error:
-        log.error("folder not read", extra={"folder": str(path), "reason": error.strerror})
-        return False
+def _visible(folder: Path) -> list[Path]:
+    """Raises OSError."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _visible(folder: Path) -> list[Path] | None:
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        log.error("folder not read", extra={"folder": str(folder), "reason": error.strerror})
-        return None
+def _problem(folder: Path, error: OSError) -> str:
+    return (
+        f"{folder}: expected a folder that can be read, found {error.strerror or error}. What served from it goes on."
+    )

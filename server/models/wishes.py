@@ -6,6 +6,7 @@ All workers read it; one call writes it. Without a wish the highest version that
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,11 +18,11 @@ from server.models.shelf import Fingerprint, fingerprint_of
 
 
 class Wish(BaseModel):
-    """For one model. versions: those to serve, empty for the highest that loads."""
+    """For one model. follow: serve what serves without a wish, so the highest.  versions: serve these, too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unloaded: bool = False
+    follow: bool = True
     versions: tuple[str, ...] = ()
 
 
@@ -54,24 +55,51 @@ class Wishes:
             ) from error
         return {(key.partition("/")[0], key.partition("/")[2]): wish for key, wish in found.items()}
 
-    def load(self, key: ModelKey, version: str | None) -> None:
-        """Serve this model again; with a version, that one beside those asked for before. Raises OSError."""
-        now = self.read().get(key, Wish())
-        versions = now.versions if version is None or version in now.versions else (*now.versions, version)
-        self._set(key, Wish(versions=() if version is None else versions))
+    def load(self, key: ModelKey, version: str | None) -> bool:
+        """Serve the highest version again, and it alone; with a version, that one beside what serves.
 
-    def unload(self, key: ModelKey, version: str | None) -> None:
-        """Serve this model, or this version of those asked for by version, no longer. Raises OSError."""
-        now = self.read().get(key, Wish())
-        left = tuple(each for each in now.versions if each != version)
-        self._set(key, Wish(versions=left) if version is not None and left else Wish(unloaded=True))
+        Returns whether this is new. Raises OSError, ConfigurationError.
+        """
 
-    def _set(self, key: ModelKey, wish: Wish) -> None:
+        def wish(now: Wish) -> Wish:
+            if version is None:
+                return Wish()
+            return now if version in now.versions else Wish(follow=now.follow, versions=(*now.versions, version))
+
+        return self._set(key, wish)
+
+    def unload(
+        self, key: ModelKey, version: str | None, serving: Sequence[str] = (), *, every_version: bool = False
+    ) -> bool:
+        """Serve this model no longer; with a version, that one no longer, and the others as before.
+
+        serving: its versions that serve now, highest first.  every_version: all serve without a wish.  To stop a
+        version that serves without a wish is to stop following: a later version then waits for a `load`.
+        Returns whether this is new. Raises OSError, ConfigurationError.
+        """
+
+        def wish(now: Wish) -> Wish:
+            if version is None:
+                return Wish(follow=False)
+            others = tuple(each for each in now.versions if each != version)
+            if version not in serving:
+                return Wish(follow=now.follow, versions=others)
+            if now.follow and not every_version and version != serving[0]:
+                return Wish(versions=others)
+            return Wish(follow=False, versions=tuple(each for each in serving if each != version))
+
+        return self._set(key, wish)
+
+    def _set(self, key: ModelKey, change: Callable[[Wish], Wish]) -> bool:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            wishes = {f"{project}/{name}": each for (project, name), each in self.read().items()}
-            wishes["/".join(key)] = wish
-            kept = {name: each for name, each in sorted(wishes.items()) if each != Wish()}
+            wishes = self.read()
+            before = wishes.get(key, Wish())
+            wishes[key] = change(before)
+            if wishes[key] == before:
+                return False
+            kept = {"/".join(each): wish for each, wish in sorted(wishes.items()) if wish != Wish()}
             data = _WishFile(models=kept).model_dump_json(indent=1).encode() + b"\n"
             write_atomically(self.path, data, mode=0o600)
+            return True

@@ -1,21 +1,18 @@
 """Load and unload models by name, for operators: a token of the scope `admin` opens it. Never by path.
 
-The wish is written down, all workers are told, and the call waits until each of them has done it. `/v1/models/.../load`
-and Triton's `/v2/repository` are two addresses of the same thing.
+`/v1/models/.../load` and Triton's `/v2/repository` are two addresses of the same thing, `server/models/changes.py`.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from server.auth import requires
 from server.context import context
-from server.errors import ConfigurationError
-from server.models.registry import ModelKey
+from server.models.changes import Outcome
 from server.problems import Problem
 from server.routes.v2 import v2_key, v2_name
 from server.tokens import Scope
@@ -24,21 +21,20 @@ from server.uploads import read_json
 admin = Blueprint("admin", __name__)
 
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
-WAIT_S = 60.0
-POLL_S = 0.02
 
 
 @admin.post("/v1/models/<name:project>/<name:name>/load")
 @requires(Scope.ADMIN)
 def load(project: str, name: str) -> Response:
-    """`{"version": "2"}` serves that version beside those asked for before; without it the highest serves."""
-    return jsonify(_change((project, name), load=True, version=_version(_document())))
+    """`{"version": "2"}` serves that version beside what serves; without it the highest serves, and it alone."""
+    return _answer(context().changes.load((project, name), _version(_document())))
 
 
 @admin.post("/v1/models/<name:project>/<name:name>/unload")
 @requires(Scope.ADMIN)
 def unload(project: str, name: str) -> Response:
-    return jsonify(_change((project, name), load=False, version=_version(_document())))
+    """`{"version": "2"}` stops that version alone."""
+    return _answer(context().changes.unload((project, name), _version(_document())))
 
 
 @admin.post("/v2/repository/index")
@@ -57,51 +53,35 @@ def index() -> Response:
              "reason": "unloaded"}
             for one in registry.standby
         ]  # fmt: skip
+        entries += [
+            {"name": v2_name(one.project, one.name), "version": one.version or "", "state": "UNAVAILABLE",
+             "reason": one.reason}
+            for one in registry.failures
+            if one.name is not None
+        ]  # fmt: skip
     return jsonify(entries)
 
 
 @admin.post("/v2/repository/models/<name:name>/load")
 @requires(Scope.ADMIN)
 def load_v2(name: str) -> Response:
-    return jsonify(_change(v2_key(name), load=True, version=_version(_v2_parameters())))
+    return _answer(context().changes.load(v2_key(name), _version(_v2_parameters())))
 
 
 @admin.post("/v2/repository/models/<name:name>/unload")
 @requires(Scope.ADMIN)
 def unload_v2(name: str) -> Response:
-    return jsonify(_change(v2_key(name), load=False, version=_version(_v2_parameters())))
+    return _answer(context().changes.unload(v2_key(name), _version(_v2_parameters())))
 
 
-def _change(key: ModelKey, *, load: bool, version: str | None) -> dict[str, Any]:
-    parts = context()
-    known = {(one.project, one.name): one.version for one in parts.registry.standby}
-    known |= dict.fromkeys(parts.registry.table.slots, "")
-    if key not in known:
-        raise Problem(404, "MODEL_NOT_FOUND", "No bundle of this model is in the models folder. Put it there first.")
-    try:
-        if load:
-            parts.wishes.load(key, version)
-        else:
-            parts.wishes.unload(key, version)
-    except (OSError, ConfigurationError) as error:
-        raise Problem(
-            507, "WISH_NOT_KEPT", "The server cannot write its home folder, so nothing was changed; see its log."
-        ) from error
-    generation = parts.lifecycle.raise_generation()
-    end = time.monotonic() + WAIT_S
-    while any(worker.generation < generation for worker in parts.board.workers() if worker.pid):
-        if time.monotonic() > end:
-            raise Problem(
-                504,
-                "STILL_CHANGING",
-                "Not all workers are done yet; they go on. GET /v1/models shows more.",
-            )
-        time.sleep(POLL_S)
-    serving = [slot.model.manifest.version for slot in parts.registry.table.slots.get(key, ())]
-    if load and (not serving if version is None else version not in serving):
-        reasons = [failure.reason for failure in parts.registry.failures if failure.project == key[0]]
-        raise Problem(409, "MODEL_NOT_LOADED", " ".join(reasons) or "The models folder holds no such version.")
-    return {"project": key[0], "name": key[1], "serving": serving}
+def _answer(outcome: Outcome) -> Response:
+    project, name = outcome.key
+    return jsonify(
+        project=project,
+        name=name,
+        serving=outcome.serving,
+        workers={"count": outcome.workers, "in_step": outcome.in_step},
+    )
 
 
 def _document() -> dict[str, Any]:

@@ -22,9 +22,10 @@ v1 = Blueprint("v1", __name__, url_prefix="/v1")
 @requires(Scope.PREDICT)
 def list_models() -> Response:
     """Models that serve, verified versions that wait behind a higher one, and bundles that failed, with reasons."""
-    registry = context().registry
+    registry, changes = context().registry, context().changes
     return jsonify(
         status=registry.phase.value,
+        workers={"count": changes.worker_count, "in_step": changes.in_step},
         models=[_summary(model) for model in registry.models],
         standby=[
             {"project": one.project, "name": one.name, "version": one.version, "bundle": one.file_name}
@@ -34,6 +35,8 @@ def list_models() -> Response:
             {
                 "project": one.project,
                 "bundle": one.file_name,
+                "name": one.name,
+                "version": one.version,
                 "code": one.code,
                 "reason": one.reason,
                 "earlier_copy_serves": one.kept,
@@ -47,7 +50,7 @@ def list_models() -> Response:
 @requires(Scope.PREDICT)
 def describe_model(project: str, name: str) -> Response:
     parts = context()
-    model = parts.registry.get((project,), name, wait_s=parts.settings.load_wait_s)
+    model = parts.registry.get((project,), name)
     manifest = model.manifest
     return jsonify(
         **_summary(model),

@@ -44,10 +44,10 @@ NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @contextmanager
-def leased(name: str, version: str | None) -> Iterator[ServedModel]:
-    parts = context()
+def leased(name: str, version: str | None, wait_s: float = 0.0) -> Iterator[ServedModel]:
+    """wait_s: for the first models. Not for mere questions: the threads that answer them answer health checks, too."""
     project, model_name = v2_key(name)
-    with parts.registry.lease((project,), model_name, parts.settings.load_wait_s, version) as model:
+    with context().registry.lease((project,), model_name, wait_s, version) as model:
         g.model = model.label
         yield model
 
@@ -136,7 +136,7 @@ def infer(name: str, version: str | None) -> Response:
     header = request.headers.get(JSON_LENGTH_HEADER)
     if header is not None and not NUMBER.fullmatch(header):
         raise Problem(400, "V2_REQUEST_INVALID", f"{JSON_LENGTH_HEADER}: expected a whole number.")
-    with leased(name, version) as model:
+    with leased(name, version, settings.load_wait_s) as model:
         body = read_body(request, settings.max_request_bytes)
         asked = parse_request(body, None if header is None else int(header), settings.max_images_per_request)
         images = _images(model, asked)

@@ -27,6 +27,7 @@ from server.context import ServerContext
 from server.hosting.board import Board
 from server.hosting.lifecycle import Lifecycle
 from server.metrics import Metrics
+from server.models.changes import Changes
 from server.models.registry import Registry
 from server.models.wishes import Wishes
 from server.settings import ServerSettings
@@ -177,8 +178,7 @@ class Served:
 def bare_app() -> Flask:
     """The application without a model, for its routes."""
     settings, registry, board = ServerSettings(), Registry(), Board(1)
-    wishes = Wishes(Path("absent") / "wishes.json")
+    lifecycle = Lifecycle()
+    changes = Changes(registry, Wishes(Path("absent") / "wishes.json"), lifecycle, board)
     metrics = Metrics(None, registry, board)
-    return create_app(
-        ServerContext(settings, registry, TokenStore(Path("absent")), Lifecycle(), board, wishes, metrics)
-    )
+    return create_app(ServerContext(settings, registry, TokenStore(Path("absent")), lifecycle, board, changes, metrics))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -13,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bad_bundles import BAD_BUNDLES
 from color_bundle import RED
 from running_server import Install, RunningServer
 
-from bundle.keys import SigningKey
 from server.tokens import Scope
 
 pytestmark = pytest.mark.slow
@@ -66,13 +67,41 @@ class Load:
 
 
 def wait_for_versions(server: RunningServer, token: str, wanted: set[str], seconds: float = 20) -> None:
-    """Until twelve answers in a row, over fresh connections and so over all workers, are of these versions."""
+    """Until all workers serve the same, and twelve answers in a row, over fresh connections, are of these versions."""
     end, row = time.monotonic() + seconds, 0
     while row < 12:
         assert time.monotonic() < end, server.log
         reply = server.ask("POST", V1, RED, token)
-        row = row + 1 if reply.status == 200 and {reply.json["version"]} == wanted else 0
+        in_step = row > 0 or server.ask("GET", "/v1/models", token=token).json["workers"]["in_step"]
+        row = row + 1 if in_step and reply.status == 200 and {reply.json["version"]} == wanted else 0
         time.sleep(0 if row else 0.05)
+
+
+def worker_pids(server: RunningServer) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
+def look_now(server: RunningServer, admin: str) -> None:
+    """All workers look at the folder and are done: any change by name does that."""
+    reply = server.ask("POST", "/v1/models/default/colours/load", b"", admin)
+    assert reply.status == 200, reply.body
+    assert reply.json["workers"] == {"count": 2, "in_step": True}
+
+
+def wait_for_failure(server: RunningServer, token: str) -> None:
+    end = time.monotonic() + 20
+    while not server.ask("GET", "/v1/models", token=token).json["failed"]:
+        assert time.monotonic() < end, server.log
+        time.sleep(0.05)
+
+
+def put_back(path: Path, data: bytes) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    path.write_bytes(data)
 
 
 def test_no_request_fails_while_models_are_swapped(install: Install, serve: Serve) -> None:
@@ -110,30 +139,79 @@ def test_a_bundle_that_lands_is_served_without_a_word(install: Install, serve: S
     server.wait_for_status(503)
 
 
-def test_bad_bundles_leave_the_old_model_to_the_workers_that_follow_and_after_a_restart(
-    install: Install, serve: Serve
-) -> None:
-    install.add_bundle()
+def test_whatever_is_put_in_its_place_the_model_serves_on(install: Install, serve: Serve) -> None:
+    path = install.add_bundle()
+    good = path.read_bytes()
+    token, admin = install.add_token(), install.add_token("admin", Scope.ADMIN)
+    server = serve(workers="2", watch_interval_s="0")
+    server.wait_for_status(200)
+    codes = set()
+    with Load(server, token, clients=2) as load:
+        for spoil in BAD_BUNDLES.values():
+            spoil(install, path)
+            look_now(server, admin)
+            (failed,) = server.ask("GET", "/v1/models", token=token).json["failed"]
+            assert (failed["bundle"], failed["earlier_copy_serves"]) == ("colours.onsight", True)
+            codes.add(failed["code"])
+            put_back(path, good)
+            look_now(server, admin)
+            assert server.ask("GET", "/v1/models", token=token).json["failed"] == []
+    assert load.failures == []
+    assert load.versions == {"1"}
+    assert len(codes) >= 8
+    assert "Traceback" not in server.log
+
+
+def test_after_a_crash_and_after_a_restart_the_earlier_copy_serves(install: Install, serve: Serve) -> None:
+    path = install.add_bundle()
     token = install.add_token()
     server = serve(workers="2", watch_interval_s="0.2")
     server.wait_for_status(200)
+    path.write_text("bad")
+    wait_for_failure(server, token)
     with Load(server, token, clients=2) as load:
-        for options in ({"golden_shift": 0.1}, {"key": SigningKey.generate()}, {"graph": b"\x08\x0ajunk"}):
-            install.add_bundle(version="2", **options)
-            server.process.send_signal(signal.SIGHUP)
-            time.sleep(0.4)
-    assert load.failures == []
-    assert load.versions == {"1"}
-    failed = server.ask("GET", "/v1/models", token=token).json["failed"]
-    assert [(each["bundle"], each["earlier_copy_serves"]) for each in failed] == [("colours.onsight", True)]
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-    for pid in children.read_text().split():
-        os.kill(int(pid), signal.SIGKILL)
-    wait_for_versions(server, token, {"1"})
+        for pid in worker_pids(server):
+            os.kill(pid, signal.SIGKILL)
+            wait_for_versions(server, token, {"1"})
+    assert all("Remote end closed" in each or "Connection" in each for each in load.failures)  # cut off, never wrong
     assert server.stop() == 0
     again = serve(workers="2")
     again.wait_for_status(200)
     wait_for_versions(again, token, {"1"})
+    path.unlink()  # what is taken away, and not replaced, is gone
+    again.process.send_signal(signal.SIGHUP)
+    again.wait_for_status(503)
+
+
+def test_a_models_folder_that_is_away_stops_nothing_and_its_return_is_noticed(install: Install, serve: Serve) -> None:
+    install.add_bundle("shop/colours.onsight")
+    install.add_bundle(version="1")
+    token = install.add_token()
+    server = serve(workers="2", watch_interval_s="0.2")
+    server.wait_for_status(200)
+    away = install.models.rename(install.models.with_name("away"))
+    time.sleep(0.6)
+    (killed, _) = worker_pids(server)
+    os.kill(killed, signal.SIGKILL)  # its replacement has only the copies
+    wait_for_versions(server, token, {"1"})
+    assert server.ask("POST", "/v1/predict/shop/colours", RED, token).status == 200
+    away.rename(install.models)
+    install.add_bundle(version="2")
+    wait_for_versions(server, token, {"2"})
+    assert server.log.count("folder not read") <= 3  # once a worker, not at every look
+
+
+def test_sighup_to_all_processes_ends_none(install: Install, serve: Serve) -> None:
+    install.add_bundle(version="1")
+    token = install.add_token()
+    server = serve(workers="2", watch_interval_s="0")
+    server.wait_for_status(200)
+    before = worker_pids(server)
+    install.add_bundle(version="2")
+    for pid in (*before, server.process.pid):  # what a closing terminal does
+        os.kill(pid, signal.SIGHUP)
+    wait_for_versions(server, token, {"2"})
+    assert worker_pids(server) == before
 
 
 def test_models_are_loaded_and_unloaded_by_name_in_all_workers(install: Install, serve: Serve) -> None:
@@ -147,24 +225,47 @@ def test_models_are_loaded_and_unloaded_by_name_in_all_workers(install: Install,
     def change(what: str, document: Any = None, path: str = "/v1/models/default/colours") -> Any:
         return server.ask("POST", f"{path}/{what}", json.dumps(document or {}).encode(), admin)
 
-    assert change("unload").json == {"project": "default", "name": "colours", "serving": []}
-    for _ in range(9):
-        assert server.ask("POST", V1, RED, token).status == 404
-    assert change("load", {"version": "1"}).json["serving"] == ["1"]
-    for _ in range(9):
-        assert server.ask("POST", V1, RED, token).json["version"] == "1"
-    v2_path = "/v2/repository/models/colours"
-    assert change("load", {"parameters": {"version": "2"}}, v2_path).json["serving"] == ["2", "1"]
+    def serving(reply: Any) -> list[str]:
+        assert reply.status == 200, reply.body
+        assert reply.json["workers"] == {"count": 3, "in_step": True}
+        return list(reply.json["serving"])
+
+    assert serving(change("load", {"version": "1"})) == ["2", "1"]
     for _ in range(9):
         assert server.ask("POST", f"{V1}?version=1", RED, token).json["version"] == "1"
         assert server.ask("POST", V1, RED, token).json["version"] == "2"
-    assert change("unload", path=v2_path).json["serving"] == []
+    assert serving(change("unload", {"version": "2"})) == ["1"]  # with the line before: back to an earlier version
+    for _ in range(9):
+        assert server.ask("POST", V1, RED, token).json["version"] == "1"
+    v2_path = "/v2/repository/models/colours"
+    assert serving(change("unload", path=v2_path)) == []
     server.wait_for_status(503)
+    for _ in range(9):
+        assert server.ask("POST", V1, RED, token).status == 404
     index = server.ask("POST", "/v2/repository/index", b"", admin).json
     assert [(each["version"], each["state"]) for each in index] == [("2", "UNAVAILABLE"), ("1", "UNAVAILABLE")]
-    assert change("load").json["serving"] == ["2"]
-    missing = change("load", {"version": "9"})
-    assert (missing.status, missing.json["code"]) == (409, "MODEL_NOT_LOADED")
+    assert serving(change("load", {"parameters": {"version": "1"}}, v2_path)) == ["1"]
+    assert serving(change("load")) == ["2"]
+    assert change("load", {"version": "9"}).json["code"] == "MODEL_NOT_FOUND"
     assert change("load", path="/v1/models/default/absent").status == 404
+    assert change("unload", path="/v1/models/default/absent").status == 404
     for bad in ({"version": "../x"}, {"version": 3}, [1]):
         assert change("load", bad).status == 400
+
+
+def test_a_bundle_that_was_just_copied_is_loaded_by_name_and_a_bad_one_says_why(install: Install, serve: Serve) -> None:
+    token, admin = install.add_token(), install.add_token("admin", Scope.ADMIN)
+    server = serve(workers="2", watch_interval_s="0")
+    server.wait_for_status(503)
+    load = "/v1/models/default/colours/load"
+    assert server.ask("POST", load, b"", admin).status == 404
+    install.add_bundle("bad.onsight", version="3", golden_shift=0.01)
+    refused = server.ask("POST", load, b"", admin)
+    assert (refused.status, refused.json["code"]) == (409, "MODEL_NOT_LOADED")
+    assert "golden image 1" in refused.json["detail"]
+    install.add_bundle()
+    assert server.ask("POST", load, b"", admin).json["serving"] == ["1"]
+    wait_for_versions(server, token, {"1"})
+    refused = server.ask("POST", load, b'{"version": "3"}', admin)
+    assert (refused.status, refused.json["code"]) == (409, "MODEL_NOT_LOADED")
+    assert server.log.count("golden image 1") == 2  # once a worker

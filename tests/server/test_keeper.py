@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from color_bundle import RED, color_graph
+from bad_bundles import BAD_BUNDLES, Spoil
+from color_bundle import RED
 from running_server import Install
 
 from bundle.decode import ImageLimits
-from bundle.keys import SigningKey
 from bundle.manifest import Manifest
 from bundle.trust import TrustStore
 from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
@@ -105,71 +104,27 @@ def test_the_same_file_with_new_content_takes_over(install: Install) -> None:
     assert kept.closed == kept.built[:1]
 
 
-def spoil_text(path: Path) -> None:
-    path.write_text("not a bundle")
-
-
-def spoil_nothing_left(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def spoil_cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-200])
-
-
-def spoil_flipped(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[data.index(b"mean") + 1] ^= 1
-    path.write_bytes(data)
-
-
-def spoil_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def spoil_link(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/nonexistent")
-
-
-BAD_BYTES = (spoil_text, spoil_nothing_left, spoil_cut, spoil_flipped, spoil_folder, spoil_link)
-BAD_BUNDLES: tuple[dict[str, Any], ...] = (
-    {"key": SigningKey.generate()},
-    {"golden_shift": 0.01},
-    {"graph": color_graph(fixed_batch=True)},
-    {"graph": b"\x08\x0anot a graph"},
-    {"golden_shift": 0.5, "name": "other"},
-)
-
-
-@pytest.mark.parametrize("store", [True, False])
-@pytest.mark.parametrize("spoil", BAD_BYTES)
-def test_bad_bytes_in_its_place_leave_the_model_serving(
-    install: Install, spoil: Callable[[Path], None], store: bool
-) -> None:
+@pytest.mark.parametrize("spoil", BAD_BUNDLES.values(), ids=BAD_BUNDLES)
+def test_a_bad_bundle_in_its_place_leaves_the_model_serving_after_a_restart_too(install: Install, spoil: Spoil) -> None:
     path = install.add_bundle()
-    kept = Kept(install, store=store)
-    spoil(path)
-    kept.look()
-    assert kept.versions == ["1"]
-    assert kept.failed["colours.onsight"][1]
-    assert len(kept.built) == 1
-    assert kept.registry.get(["default"], "colours").predict(RED).decision.labels == ("red",)
-
-
-@pytest.mark.parametrize("options", BAD_BUNDLES)
-def test_a_bad_bundle_in_its_place_leaves_the_model_serving_after_a_restart_too(
-    install: Install, options: dict[str, Any]
-) -> None:
-    install.add_bundle()
     kept = Kept(install)
-    install.add_bundle(version="7", **options)
+    spoil(install, path)
     kept.look()
     for each in (kept, Kept(install)):  # this worker, and one that starts now
         assert each.versions == ["1"]
         assert each.failed["colours.onsight"][1]
         assert each.registry.get(["default"], "colours").predict(RED).decision.labels == ("red",)
+
+
+@pytest.mark.parametrize("spoil", BAD_BUNDLES.values(), ids=BAD_BUNDLES)
+def test_without_copies_a_bad_bundle_leaves_the_model_to_those_who_have_it(install: Install, spoil: Spoil) -> None:
+    path = install.add_bundle()
+    kept = Kept(install, store=False)
+    spoil(install, path)
+    kept.look()
+    assert kept.versions == ["1"]
+    assert not kept.closed[1:]
+    assert Kept(install, store=False).versions == []
 
 
 def test_a_copy_is_verified_like_any_bundle(install: Install) -> None:
@@ -254,7 +209,7 @@ def test_models_are_unloaded_and_loaded_by_wish_and_it_lasts(install: Install) -
     assert kept.registry.get(["default"], "colours", version="1").manifest.version == "1"
     with pytest.raises(UnknownModel):
         kept.registry.get(["default"], "colours", version="10")
-    kept.wishes.unload(key, "2")
+    kept.wishes.unload(key, "2", kept.versions)
     kept.keeper.look()
     assert kept.versions == ["1"]
     kept.wishes.load(key, None)

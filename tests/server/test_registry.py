@@ -183,4 +183,4 @@ def test_a_models_folder_that_may_be_listed_but_not_entered_is_no_reason_to_end(
         finally:
             os.seteuid(os.getuid())
             models.chmod(0o700)
-        assert found == ()
+        assert (found.files, found.unread, found.whole) == ((), {"shop"}, True)
