@@ -139,7 +139,7 @@ class ServerSettings(BaseSettings):
     )
     engine_timeout_s: float = Field(
         default=10.0,
-        ge=0.5,
+        ge=1,
         le=3600,
         description="Seconds without progress after which an engine process is ended and started again. Loading a model"
         " may take longer.",

@@ -45,7 +45,7 @@ from server.logs import configure_logging
 
 log = logging.getLogger("onsight.server")
 
-BEAT_S = 1.0
+BEAT_S = 0.25
 MAX_MESSAGES_A_TURN = 64
 _PR_SET_PDEATHSIG = 1
 

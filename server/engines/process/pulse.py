@@ -86,11 +86,15 @@ class Pulse:
     def supervise(self, state: EngineState, pid: int, restarts: int) -> None:
         self._fields[_PID], self._fields[_RESTARTS], self._fields[_STATE] = pid, restarts, state
 
-    def reset(self, now: float) -> None:
-        """Before a process starts: as if it had just shown a sign of life."""
-        for field in range(_LOADING, _BUSY + MAX_LANES):
+    def reset(self) -> None:
+        """Before a process starts: it has shown no sign of life."""
+        for field in range(_BEAT, _BUSY + MAX_LANES):
             self._fields[field] = 0.0
-        self._fields[_BEAT] = now
+
+    @property
+    def beats(self) -> bool:
+        """Whether the process has begun its work."""
+        return self._fields[_BEAT] > 0
 
     def stuck_for(self, now: float) -> tuple[float, bool]:
         """Seconds that the engine process has made no progress, and whether it loads a model meanwhile."""

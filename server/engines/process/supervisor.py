@@ -25,9 +25,11 @@ log = logging.getLogger("onsight.server")
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+LONG_PAUSE_S = 1.0  # from here on callers are told at once; before, they wait with the process
 FREE_FAILURES = 2  # so many in a row are taken for bad luck
 # Building a session or an engine may hold everything else up for long, and that is no hang.
 LOADING_ALLOWANCE_S = 600.0
+START_ALLOWANCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class EngineSupervisor:
         self._pid = 0
         self._restarts = 0
         self._back_off = BackOff()
-        self._start_at = 0.0
+        self._started_at = self._start_at = 0.0
         self._killed = False
 
     @property
@@ -70,7 +72,8 @@ class EngineSupervisor:
         return self._pid
 
     def start(self) -> None:
-        self._pulse.reset(time.monotonic())
+        self._pulse.reset()
+        self._started_at = time.monotonic()
         options = replace(self._options, parent=os.getpid())
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-P", "-m", "server.engines.process.host", options.to_json()],
@@ -82,7 +85,7 @@ class EngineSupervisor:
         self._pid, self._pidfd = process.pid, os.pidfd_open(process.pid)
         process.returncode = 0  # it is watched through the pidfd; the object itself is of no more use
         self._killed = False
-        self._pulse.supervise(EngineState.RUNNING, self._pid, self._restarts)
+        self._pulse.supervise(EngineState.STARTING, self._pid, self._restarts)
 
     def tend(self) -> None:
         """Look after it; never waits."""
@@ -91,14 +94,22 @@ class EngineSupervisor:
             if self._has_ended():
                 self._reap(now)
             elif not self._killed:
-                stuck_s, loading = self._pulse.stuck_for(now)
-                if is_stuck(stuck_s, loading, self._timeout_s):
-                    log.error("engine process hangs", extra={"device": self._options.device, "engine": self._pid})
-                    self._send(signal.SIGKILL)
-                    self._killed = True
+                self._watch(now)
         if self._pidfd < 0 and now >= self._start_at:
             self._restarts += 1
             self.start()
+
+    def _watch(self, now: float) -> None:
+        if not self._pulse.beats:
+            stuck = now - self._started_at > START_ALLOWANCE_S
+        else:
+            if self._pulse.state is EngineState.STARTING:
+                self._pulse.supervise(EngineState.RUNNING, self._pid, self._restarts)
+            stuck = is_stuck(*self._pulse.stuck_for(now), self._timeout_s)
+        if stuck:
+            log.error("engine process hangs", extra={"device": self._options.device, "engine": self._pid})
+            self._send(signal.SIGKILL)
+            self._killed = True
 
     def stop(self, wait_s: float) -> None:
         """End it: it gets this long to do so by itself."""
@@ -120,7 +131,7 @@ class EngineSupervisor:
         )
         self._forget()
         self._start_at = now + pause_s
-        state = EngineState.BACKING_OFF if pause_s else EngineState.RESTARTING
+        state = EngineState.BACKING_OFF if pause_s >= LONG_PAUSE_S else EngineState.RESTARTING
         self._pulse.supervise(state, 0, self._restarts)
 
     def _has_ended(self, wait_s: float = 0.0) -> bool:
