@@ -65,13 +65,14 @@ class Pulse:
     def status(self, device: int) -> EngineStatus:
         fields = self._fields
         return EngineStatus(
-            device, EngineState(int(fields[_STATE])), int(fields[_PID]), int(fields[_RESTARTS]), int(fields[_PENDING]),
+            device, self.state, int(fields[_PID]), int(fields[_RESTARTS]), int(fields[_PENDING]),
             int(fields[_MODELS]), int(fields[_LOADING]), int(fields[_BATCHES]), int(fields[_IMAGES]),
         )  # fmt: skip
 
     @property
     def state(self) -> EngineState:
-        return EngineState(int(self._fields[_STATE]))
+        state = EngineState(int(self._fields[_STATE]))
+        return EngineState.RUNNING if state is EngineState.STARTING and self.beats else state
 
     @property
     def pending(self) -> int:

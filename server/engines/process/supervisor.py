@@ -103,8 +103,6 @@ class EngineSupervisor:
         if not self._pulse.beats:
             stuck = now - self._started_at > START_ALLOWANCE_S
         else:
-            if self._pulse.state is EngineState.STARTING:
-                self._pulse.supervise(EngineState.RUNNING, self._pid, self._restarts)
             stuck = is_stuck(*self._pulse.stuck_for(now), self._timeout_s)
         if stuck:
             log.error("engine process hangs", extra={"device": self._options.device, "engine": self._pid})
