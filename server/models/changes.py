@@ -83,7 +83,7 @@ class Changes:
             raise ChangeUnderWay("Models are being loaded or unloaded already. Try again in a moment.")
         try:
             end = time.monotonic() + self._wait_s
-            looked = load or not self._knows(key, version)
+            looked = not self._knows(key, version)
             if looked:
                 self._everybody_looks(end)
             if not self._knows(key, version):
@@ -91,7 +91,8 @@ class Changes:
                     "The models folder holds no such model. Put its bundle there first; if it is there, GET /v1/models"
                     " says why it could not be verified."
                 )
-            if self._write(key, version, load=load):
+            changed = self._write(key, version, load=load)
+            if changed or (load and not looked):  # a load also tries again what failed, and sees what has just landed
                 self._everybody_looks(end)
             return Outcome(key, self._serving(key), self.worker_count, self.in_step)
         finally:

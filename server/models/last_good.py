@@ -63,7 +63,11 @@ class LastGoodStore:
         Does nothing where nothing is new; what failed, for want of room perhaps, is tried again each time.
         """
         index = self._read()
-        new = {key: original for key, original in serving.items() if not self._has(index, key, original)}
+        new = {
+            key: original
+            for key, original in serving.items()
+            if not self._has(index, key, original) and _is_file(original.path)
+        }
         if not new and set(index) <= set(keys):
             return
         try:
@@ -92,7 +96,7 @@ class LastGoodStore:
 
     def _has(self, index: Mapping[str, str], key: str, original: Original) -> bool:
         name = f"{original.manifest_sha256}.onsight"
-        return not original.path.is_file() or (index.get(key) == name and (self.folder / name).exists())
+        return index.get(key) == name and (self.folder / name).exists()
 
     def _read(self) -> dict[str, str]:
         try:
@@ -120,3 +124,10 @@ class LastGoodStore:
         with (self.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its folder cannot be read now
+        return False
