@@ -25,6 +25,7 @@ COMMANDS = {
     "predict": "Label a folder of images with a bundle or a server.",
     "token": "Who may ask the server.",
     "trust": "Whose bundles this machine accepts.",
+    "pack-offline": "Pack what a host without a network needs to install Onsight.",
     "demo": "All of it in a minute or two, on handwritten digits.",
 }
 EXTRAS = {
@@ -43,7 +44,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"onsight.commands.{cmd_name}")
+        module = importlib.import_module(f"onsight.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 
