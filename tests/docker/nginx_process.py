@@ -6,6 +6,7 @@ import http.client
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -78,6 +79,7 @@ def nginx_before(upstream_port: int, folder: Path, **changed: str) -> Iterator[R
         "NGINX_HTTPS": f"127.0.0.1:{https_port}",
         "NGINX_HTTPS_SUFFIX": f":{https_port}",
         "NGINX_TMP": str(folder),
+        "NGINX_ACCESS_LOG": "/dev/stdout",
         "MAX_REQUEST_BYTES": "134217728",
         "CONNECTIONS_PER_CLIENT": "256",
         "METRICS_FROM": "192.0.2.1",
@@ -91,8 +93,9 @@ def nginx_before(upstream_port: int, folder: Path, **changed: str) -> Iterator[R
     user = "user root;" if os.geteuid() == 0 else ""  # the test's folder is root's own then
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [NGINX, "-c", configuration, "-e", "stderr", "-g", f"daemon off; {user}"], stdout=out, stderr=out
-        )
+            [NGINX, "-c", configuration, "-e", "stderr", "-g", f"daemon off; pid {folder}/nginx.pid; {user}"],
+            stdout=out, stderr=out, start_new_session=True,
+        )  # fmt: skip
     nginx = RunningNginx(http_port, https_port, ssl.create_default_context(cafile=certificate), process, log)
     try:
         _wait_until_open(nginx)
@@ -101,7 +104,7 @@ def nginx_before(upstream_port: int, folder: Path, **changed: str) -> Iterator[R
         assert process.wait(20) == 0, nginx.log
     finally:
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # its workers would outlive it
             process.wait()
 
 
