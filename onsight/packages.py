@@ -102,15 +102,16 @@ class Pip:
 
     def _run(self, doing: str, *arguments: str, **environment: str) -> None:
         result = subprocess.run(  # noqa: S603 - our own interpreter
-            [sys.executable, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", *arguments],
+            [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", *arguments],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
         if result.returncode:
-            words = "\n".join((result.stderr or result.stdout).strip().splitlines()[-SHOWN_LINES:])
+            words = "\n".join(result.stdout.strip().splitlines()[-SHOWN_LINES:])
             raise PackagingFailed(
                 f"{doing}: pip ended with exit code {result.returncode}. Is the package index reachable? What is there"
                 f" already is kept: the same command goes on.\n{words}"

@@ -49,7 +49,7 @@ def write_wheel(folder: Path, name: str, version: str, files: Mapping[str, bytes
     path = folder / f"{stem}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for member, data in contents.items():
-            archive.writestr(member, data)
+            archive.writestr(zipfile.ZipInfo(member), data)  # always the same date
     return path
 
 
