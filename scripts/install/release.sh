@@ -67,6 +67,7 @@ build_release() {
   cp -R "${offline:-$tree}/scripts" "$folder/scripts"
   find "$folder/scripts" -name __pycache__ -prune -exec rm -rf {} +
   printf '%s\n' "$runtime" >"$folder/runtime"
+  sync -f "$folder" # on the disk before anything points to it: a power cut must not leave half of it behind a link
 }
 
 # check_release: does the new one work, with the real settings, keys and models, while the old one still serves?
