@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import importlib.metadata
 import io
 import json
@@ -20,7 +19,7 @@ from onsight_process import Onsight, command_environment
 from tiny_runs import ODD_LABELS, TinyRun, shapes, write_class_folders
 
 from bundle.home import OnsightHome
-from onsight.cli import COMMANDS
+from onsight.cli import COMMANDS, main
 
 QUICK = ["--epochs", "3", "--size", "16", "--threads", "1", "--hidden-units", "8"]
 SCRIPT = Path(sys.executable).parent / "onsight"
@@ -56,7 +55,7 @@ def test_every_command_explains_itself(command: str, onsight: Onsight) -> None:
 
 
 def test_the_list_of_commands_says_what_each_commands_own_help_says(onsight: Onsight) -> None:
-    listed = dict(re.findall(r"^  (\w+) +(\S.*)$", onsight("--help").stdout.split("Commands:")[1], re.MULTILINE))
+    listed = dict(re.findall(r"^  ([\w-]+) +(\S.*)$", onsight("--help").stdout.split("Commands:")[1], re.MULTILINE))
     assert listed == COMMANDS
 
 
@@ -76,7 +75,9 @@ def test_every_option_has_a_help_text() -> None:
                 yield from commands(inner)
 
     for name in COMMANDS:
-        for command in commands(importlib.import_module(f"onsight.commands.{name}").command):
+        named = main.get_command(click.Context(main), name)
+        assert named is not None
+        for command in commands(named):
             assert command.help
             options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
             assert [option.name for option in options if not option.help] == []

@@ -61,7 +61,7 @@ class Load:
                     self.versions.add(document["version"])
                     self.answers += 1
             except (OSError, http.client.HTTPException) as error:
-                self.failures.append(repr(error))
+                self.failures.append(error)
                 connection.close()
         connection.close()
 
@@ -80,6 +80,14 @@ def wait_for_versions(server: RunningServer, token: str, wanted: set[str], secon
 def worker_pids(server: RunningServer) -> list[int]:
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
     return [int(pid) for pid in children.split()]
+
+
+def wait_for_workers(server: RunningServer, token: str, count: int = 2) -> None:
+    """Until so many serve: a server answers as soon as its first worker does."""
+    end = time.monotonic() + 60
+    while server.ask("GET", "/v1/models", token=token).json["workers"] != {"count": count, "in_step": True}:
+        assert time.monotonic() < end, server.log
+        time.sleep(0.05)
 
 
 def look_now(server: RunningServer, admin: str) -> None:
@@ -145,6 +153,7 @@ def test_whatever_is_put_in_its_place_the_model_serves_on(install: Install, serv
     token, admin = install.add_token(), install.add_token("admin", Scope.ADMIN)
     server = serve(workers="2", watch_interval_s="0")
     server.wait_for_status(200)
+    wait_for_workers(server, token)
     codes = set()
     with Load(server, token, clients=2) as load:
         for spoil in BAD_BUNDLES.values():
@@ -173,7 +182,8 @@ def test_after_a_crash_and_after_a_restart_the_earlier_copy_serves(install: Inst
         for pid in worker_pids(server):
             os.kill(pid, signal.SIGKILL)
             wait_for_versions(server, token, {"1"})
-    assert all("Remote end closed" in each or "Connection" in each for each in load.failures)  # cut off, never wrong
+    cut_off = (ConnectionError, http.client.IncompleteRead)
+    assert [each for each in load.failures if not isinstance(each, cut_off)] == []  # cut off, never wrong
     assert server.stop() == 0
     again = serve(workers="2")
     again.wait_for_status(200)
@@ -220,6 +230,7 @@ def test_models_are_loaded_and_unloaded_by_name_in_all_workers(install: Install,
     token, admin = install.add_token(), install.add_token("admin", Scope.ADMIN)
     server = serve(workers="3")
     server.wait_for_status(200)
+    wait_for_workers(server, token, 3)
     wait_for_versions(server, token, {"2"})
 
     def change(what: str, document: Any = None, path: str = "/v1/models/default/colours") -> Any:
