@@ -1,11 +1,13 @@
 """Counters of all workers, for Prometheus. Triton's names where they mean the same; docs/operations.md lists them.
 
-Each worker counts into files of the run folder that it maps; whichever worker is asked adds up all of them. What is a
-state and not a count (queue, connections, models) is read at that moment. Counting a prediction takes microseconds.
+Each worker counts into files of the run folder that it maps; whichever worker is asked adds up all of them. Files belong
+to the worker's slot on the board, so a worker that takes a dead one's place goes on with its counts. What is a state and
+not a count (queue, connections, models) is read at that moment. Counting a prediction takes microseconds.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,18 +20,26 @@ from server.models.registry import Registry
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
+log = logging.getLogger("onsight.server")
+
 SECONDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5, 5, 10, 30)
 MODEL = ("project", "model", "version")
+# Counts of a worker, and as much again for its histogram: 170 versions of models, or so; then the library makes room.
+RESERVED_BYTES = 512 * 1024
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """One a worker. folder: shared by the workers of a server; None counts this process alone."""
+    """One a worker. folder: shared by the workers of a server; None counts this process alone.  slot: of the worker."""
 
-    def __init__(self, folder: Path | None, registry: Registry, board: Board | None) -> None:
-        if folder is not None:  # read by the library when it is first imported
+    def __init__(self, folder: Path | None, registry: Registry, board: Board | None, slot: int = 0) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Histogram, values
+
+        if folder is not None and not _reserve(folder, slot):
+            folder = None
+        if folder is not None:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-        from prometheus_client import CollectorRegistry, Counter, Histogram
+            values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
 
         self._folder = folder
         self._models = registry
@@ -102,11 +112,16 @@ class Metrics:
         return bytes(generate_latest(counted) + generate_latest(state))
 
 
-def forget_worker(pid: int, folder: Path) -> None:
-    """In the parent: a worker has ended; its counts stay, its states go."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+def _reserve(folder: Path, slot: int) -> bool:
+    """Take the files' room on the disk now: to touch a mapped page that a full disk has no room for ends a process."""
+    try:
+        for kind in ("counter", "histogram"):
+            with (folder / f"{kind}_{slot}.db").open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, max(RESERVED_BYTES, file.tell()))
+    except OSError as error:
+        log.warning("metrics of this worker not shared", extra={"reason": error.strerror})
+        return False
+    return True
 
 
 class _State:
