@@ -24,6 +24,7 @@ log = logging.getLogger("onsight.server")
 
 KNOCK_AGAIN_S = 0.2
 CLOSE_S = 1.0
+_STATUSES = dict(enumerate(Status))
 
 
 class EngineLost(Exception):
@@ -85,7 +86,7 @@ class Wire:
             waiter = self._waiters.pop(request_id, None)
             if waiter is None:
                 raise WireError(f"an answer to request {request_id}, which was not asked")
-            waiter.answer(Status(status))
+            waiter.answer(_STATUSES[status])
 
     def receive(self) -> tuple[bytes, list[int]]:
         return receive(self._socket)
@@ -157,7 +158,7 @@ class Link:
                     wire.hang_up()
             try:
                 self._serve(wire)
-            except (WireError, ValueError, OSError) as error:
+            except (WireError, LookupError, ValueError, OSError) as error:
                 if not isinstance(error, ConnectionError):
                     log.error("an engine process' message makes no sense", extra={"reason": str(error)})
             with self._lock:

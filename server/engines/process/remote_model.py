@@ -117,6 +117,7 @@ class Desk:
         self._arena = Arena(arena_fd, shape)
         self._pool = SlotPool(shape.slots)
         self._changed = threading.Condition(threading.Lock())
+        self._queueing = 0  # threads that wait for a slot: mostly none, and telling nobody costs time too
         self._closed = False
         self.room = 1  # images in one request
 
@@ -137,7 +138,12 @@ class Desk:
                 left = until - time.monotonic()
                 if self._closed:
                     raise EngineLost
-                if left <= 0 or not self._changed.wait(left):
+                self._queueing += 1
+                try:
+                    in_time = left > 0 and self._changed.wait(left)
+                finally:
+                    self._queueing -= 1
+                if not in_time:
                     raise QueueFull("More images wait for the model than the server lets wait. Try again.")
         request = _Request(request_id, self)
         try:
@@ -169,7 +175,7 @@ class Desk:
     def answer(self, request_id: int) -> bool:
         with self._changed:
             awaited = self._pool.answer(request_id)
-            if not awaited:
+            if not awaited and self._queueing:
                 self._changed.notify()
             return awaited
 
@@ -190,7 +196,8 @@ class Desk:
     def _free(self, how: Callable[[int], None], request_id: int) -> None:
         with self._changed:
             how(request_id)
-            self._changed.notify()
+            if self._queueing:
+                self._changed.notify()
 
 
 class RemoteModel:
