@@ -1,8 +1,8 @@
 """Counters of all workers, for Prometheus. Triton's names where they mean the same; docs/operations.md lists them.
 
-Each worker counts into files of the run folder that it maps; whichever worker is asked adds up all of them. Files belong
-to the worker's slot on the board, so a worker that takes a dead one's place goes on with its counts. What is a state and
-not a count (queue, connections, models) is read at that moment. Counting a prediction takes microseconds.
+Each worker counts into files of the run folder that it maps; whichever worker is asked adds up all of them. Files
+belong to the worker's slot on the board, so a worker that takes a dead one's place goes on with its counts. What is a
+state and not a count (queue, connections, models) is read at that moment. Counting a prediction takes microseconds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from server.models.model import ServedModel
 from server.models.registry import Registry
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
 log = logging.getLogger("onsight.server")
@@ -33,7 +34,7 @@ class Metrics:
     """One a worker. folder: shared by the workers of a server; None counts this process alone.  slot: of the worker."""
 
     def __init__(self, folder: Path | None, registry: Registry, board: Board | None, slot: int = 0) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Histogram, values
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 
         if folder is not None and not _reserve(folder, slot):
             folder = None
@@ -50,7 +51,7 @@ class Metrics:
             return Counter(name, text, labels, registry=own)
 
         self._success = counter("nv_inference_request_success", "Requests that a model answered", MODEL)
-        self._failure = counter("nv_inference_request_failure", "Predictions refused or failed", ("code",))
+        self._failure = counter("nv_inference_request_failure", "Predictions refused or failed", (*MODEL, "code"))
         self._images = counter("nv_inference_count", "Images that a model was asked about", MODEL)
         self._runs = counter("nv_inference_exec_count", "Requests or batches computed", MODEL)
         self._request_us = counter("nv_inference_request_duration_us", "Request to answer, summed", MODEL)
@@ -60,6 +61,10 @@ class Metrics:
         self._seconds = Histogram(
             "onsight_prediction_seconds", "Request to answer", MODEL, registry=own, buckets=SECONDS
         )
+        self._last = Gauge(
+            "onsight_last_prediction_timestamp_seconds", "When the last answer was given", MODEL, registry=own,
+            multiprocess_mode="max",
+        )  # fmt: skip
         self._http = counter("onsight_http_requests", "All requests", ("method", "route", "status"))
         self._refused = counter("onsight_requests_refused", "Refused before the application saw them", ("code",))
         self._children: dict[tuple[str, str, str], tuple[object, ...]] = {}
@@ -72,11 +77,11 @@ class Metrics:
         known = self._children.get(labels)  # by name and not by model, which must be able to go
         if known is None:
             every = (self._success, self._images, self._runs, self._request_us, self._queue_us, self._decode_us,
-                     self._infer_us, self._seconds)  # fmt: skip
+                     self._infer_us, self._seconds, self._last)  # fmt: skip
             if len(self._children) > 256:  # models come and go
                 self._children.clear()
             known = self._children[labels] = tuple(each.labels(*labels) for each in every)
-        success, count, runs, request_us, queue_us, decode_us, infer_us, seconds = known
+        success, count, runs, request_us, queue_us, decode_us, infer_us, seconds, last = known
         success.inc()  # type: ignore[attr-defined]
         count.inc(images)  # type: ignore[attr-defined]
         runs.inc()  # type: ignore[attr-defined]
@@ -85,10 +90,12 @@ class Metrics:
         decode_us.inc(decode_ms * 1e3)  # type: ignore[attr-defined]
         infer_us.inc(inference_ms * 1e3)  # type: ignore[attr-defined]
         seconds.observe(request_s + queue_s)  # type: ignore[attr-defined]
+        last.set_to_current_time()  # type: ignore[attr-defined]
 
-    def failed(self, code: str) -> None:
-        """A prediction that ended in a problem."""
-        self._failure.labels(code).inc()
+    def failed(self, code: str, model: str, version: str) -> None:
+        """A prediction that ended in a problem. model: project/name."""
+        project, _, name = model.partition("/")
+        self._failure.labels(project, name, version, code).inc()
 
     def answered(self, method: str, route: str, status: int) -> None:
         """Any request. route: the rule, never the address."""
@@ -101,21 +108,37 @@ class Metrics:
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format."""
         from prometheus_client import CollectorRegistry, generate_latest
-        from prometheus_client.multiprocess import MultiProcessCollector
 
-        counted = self._own
-        if self._folder is not None:
-            counted = CollectorRegistry()
-            MultiProcessCollector(counted, str(self._folder))  # type: ignore[no-untyped-call]
         state = CollectorRegistry()
         state.register(_State(self._models, self._board))
-        return bytes(generate_latest(counted) + generate_latest(state))
+        return bytes(generate_latest(self._counted()) + generate_latest(state))
+
+    def counts(self) -> dict[tuple[str, ...], dict[str, float]]:
+        """What was counted for each version of a model, by the names of the exposition; of failures the sum."""
+        found: dict[tuple[str, ...], dict[str, float]] = {}
+        for family in self._counted().collect():
+            for sample in family.samples:
+                if {*MODEL} <= sample.labels.keys():
+                    of_model = found.setdefault(tuple(sample.labels[label] for label in MODEL), {})
+                    of_model[sample.name] = of_model.get(sample.name, 0.0) + sample.value
+        return found
+
+    def _counted(self) -> CollectorRegistry:
+        """The counters of all workers."""
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        if self._folder is None:
+            return self._own
+        counted = CollectorRegistry()
+        MultiProcessCollector(counted, str(self._folder))  # type: ignore[no-untyped-call]
+        return counted
 
 
 def _reserve(folder: Path, slot: int) -> bool:
     """Take the files' room on the disk now: to touch a mapped page that a full disk has no room for ends a process."""
     try:
-        for kind in ("counter", "histogram"):
+        for kind in ("counter", "histogram", "gauge_max"):
             with (folder / f"{kind}_{slot}.db").open("ab") as file:
                 os.posix_fallocate(file.fileno(), 0, max(RESERVED_BYTES, file.tell()))
     except OSError as error:

@@ -27,6 +27,7 @@ from server.auth import check_safe_to_listen
 from server.context import ServerContext
 from server.errors import ConfigurationError
 from server.fast_lane import FastLane
+from server.heap import keep_one_heap
 from server.hosting.arbiter import OnsightArbiter
 from server.hosting.board import Board
 from server.hosting.engines import engine_factory, engine_processes
@@ -57,6 +58,7 @@ def serve(settings: ServerSettings) -> None:
 
     Raises ConfigurationError for an address that is not safe to listen on, TokenStoreError for a broken token file.
     """
+    keep_one_heap()
     configure_logging(settings.log_format, settings.log_level)
     tokens = TokenStore(OnsightHome(settings.home).tokens_path)
     check_safe_to_listen(settings, tokens)

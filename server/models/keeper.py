@@ -9,7 +9,6 @@ bundle, whatever is in it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import logging
 import time
@@ -24,6 +23,7 @@ from bundle.load import Bundle, load_bundle
 from bundle.trust import TrustStore
 from server.engines.protocol import EngineFactory
 from server.errors import ConfigurationError, EngineError
+from server.heap import give_back_memory
 from server.models.last_good import LastGoodStore, Original
 from server.models.loader import load_model
 from server.models.registry import Failure, ModelKey, Registry, Slot, StandbyVersion, Table
@@ -307,12 +307,6 @@ class _Round:
                 for _, failure in sorted(self.failures.items())
             ),
         )
-
-
-def give_back_memory() -> None:
-    """Return what loading took to the system: the C library would hold on to it, 60 MB for a MobileNetV2."""
-    with contextlib.suppress(OSError, AttributeError):  # a C library without it
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _outline(table: Table) -> object:
