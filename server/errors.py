@@ -6,7 +6,8 @@ OnsightError (bundle/errors.py)
 │   ├── TokenStoreError       the operator must act: the token file cannot be read or written, or the name is taken
 │   ├── EngineError           the model cannot run on this machine
 │   │   ├── ProviderMismatch  the runtime would run elsewhere than asked
-│   │   └── GraphMismatch     the graph's inputs or outputs are not what the manifest says
+│   │   ├── GraphMismatch     the graph's inputs or outputs are not what the manifest says
+│   │   └── DeviceFailed      a device refused a call; after that only a new process can use it for certain
 │   ├── Overloaded            nobody must act; the caller may try again
 │   │   ├── QueueFull         more requests wait than the server lets wait
 │   │   ├── DeadlineExceeded  the request waited longer than anyone waits for it
@@ -49,6 +50,10 @@ class ProviderMismatch(EngineError):
 
 class GraphMismatch(EngineError):
     code = "ENGINE_GRAPH"
+
+
+class DeviceFailed(EngineError):
+    code = "ENGINE_DEVICE"
 
 
 class Overloaded(ServerError):
