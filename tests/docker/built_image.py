@@ -15,6 +15,7 @@ from typing import Any
 from host_base import make_host_base
 
 ROOT = Path(__file__).resolve().parents[2]
+OWN_WORLD = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 START = """
 set -eu
 inside=$PATH
@@ -82,14 +83,22 @@ class Image:
     def start(
         self, home: Path, models: Path, arguments: list[str] | None, environment: Mapping[str, str], log: Path
     ) -> subprocess.Popen[bytes]:
-        """Its entry point with `arguments` (None: its own), as its user, in a mount namespace with a read-only root."""
+        """Its entry point with `arguments` (None: its own), as its user, process 1 of a read-only root.
+
+        What is returned is the process that waits for it, and ends with its exit code; see `first_process`.
+        """
         command = [*self.config["Entrypoint"], *(self.config["Cmd"] if arguments is None else arguments)]
         with log.open("ab") as out:
             return subprocess.Popen(
-                ["unshare", "--mount", "sh", "-c", START, "sh", self.root, home, models, self.config["User"], *command],
+                [*OWN_WORLD, "sh", "-c", START, "sh", self.root, home, models, self.config["User"], *command],
                 env={**self.environment, **environment},
                 stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
+
+
+def first_process(waiting: subprocess.Popen[bytes]) -> int:
+    """Process 1 of a started image, as this machine numbers it: the one that `docker stop` sends its signal to."""
+    return int(Path(f"/proc/{waiting.pid}/task/{waiting.pid}/children").read_text())
 
 
 def copy_context(target: Path) -> None:
@@ -115,8 +124,8 @@ def why_not_here() -> str:
         return f"needs {', '.join(missing)}: scripts/install_test_tools.sh installs buildah on Debian"
     if os.geteuid() != 0:
         return "needs root: it mounts and changes roots"
-    if subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True, check=False).returncode:
-        return "needs the right to make mount and network namespaces"
+    if subprocess.run([*OWN_WORLD, "unshare", "--net", "true"], capture_output=True, check=False).returncode:
+        return "needs the right to make mount, process and network namespaces"
     return ""
 
 

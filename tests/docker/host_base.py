@@ -61,7 +61,7 @@ def _named(names: Iterable[str]) -> set[Path]:
     known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
     found: set[Path] = set()
     for name in names:
-        match = re.search(rf"^\s*{re.escape(name)} .*x86-64.*=> (\S+)$", known, re.MULTILINE)
+        match = re.search(rf"^\s*{re.escape(name)} \(libc6,[^)]*\) => (\S+)$", known, re.MULTILINE)
         if match:
             found.add(Path(match[1]))
     return found

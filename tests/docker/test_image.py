@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 import tomllib
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from built_image import ROOT, Buildah, Image, copy_context, inspect_image, why_not_here
+from built_image import ROOT, Buildah, Image, copy_context, first_process, inspect_image, why_not_here
 from color_bundle import RED
 from running_server import Install, RunningServer, free_port
 
@@ -83,8 +84,9 @@ def test_the_image_serves_as_a_user_without_rights_on_a_read_only_root(
         answer = server.ask("POST", "/api/predict/default/colours", RED, token)
         assert (answer.status, answer.json[0]["label"]) == (200, "red"), log.read_text()
         assert finish(image, volumes, log, "health", port=port) == 0, "the health check of the image"
-        _runs_without_rights_on_a_read_only_root(process.pid)
-        process.terminate()
+        first = first_process(process)
+        _runs_without_rights_on_a_read_only_root(first)
+        os.kill(first, signal.SIGTERM)
         time.sleep(0.3)
         assert finish(image, volumes, log, "health", port=port) == 1, "it drains"
         assert process.wait(30) == 0, log.read_text()
@@ -140,6 +142,7 @@ def _runs_without_rights_on_a_read_only_root(pid: int) -> None:
     assert set(status["Uid"].split()) == {str(USER)}
     assert set(status["Gid"].split()) == {str(USER)}
     assert int(status["CapEff"], 16) == 0
+    assert status["NSpid"].split()[-1] == "1", "it takes signals and buries its dead as the first process"
     mounts = Path(f"/proc/{pid}/mounts").read_text().splitlines()
     flags = {line.split()[1]: line.split()[3].split(",") for line in mounts}
     assert "ro" in flags["/"]
