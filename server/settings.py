@@ -57,7 +57,8 @@ class ServerSettings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535, description="TCP port to listen on.")
     tls_certificate: Path | None = Field(
         default=None,
-        description="PEM file of the server's certificate, with its chain: the port then speaks HTTPS alone.",
+        description="PEM file of the server's certificate, with its chain: the port then speaks HTTPS alone."
+        " A renewed file is taken up without a restart.",
     )
     tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
     workers: int | None = Field(

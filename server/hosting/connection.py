@@ -16,6 +16,7 @@ from typing import Any
 from gunicorn.http import get_parser
 
 from server.hosting.request_scan import Arrival, RequestScan
+from server.hosting.tls import HANDSHAKE
 
 # Below this rate, after a first allowance, an upload is not one that anybody waits for (as Apache's mod_reqtimeout).
 MIN_UPLOAD_BYTES_PER_S = 4096
@@ -31,14 +32,25 @@ class State(Enum):
     LINGERING = auto()  # refused; what it still sends is read and dropped, so that it sees the answer (RFC 9112, 9.6)
 
 
-class Connection:
-    """Main thread: fill, flush, take_up, close.  Answering thread, while BUSY: recv, send, sendall."""
+class PlainHttp(Exception):
+    """A client began without TLS where TLS is spoken."""
 
-    def __init__(self, sock: socket.socket, address: Any, config: Any, max_body_bytes: int, now: float) -> None:
+
+class Connection:
+    """Main thread: fill, flush, take_up, close.  Answering thread, while BUSY: recv, send, sendall.
+
+    tls: what to shake hands with first; None where plain HTTP is spoken.
+    """
+
+    def __init__(
+        self, sock: socket.socket, address: Any, config: Any, max_body_bytes: int, now: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
         self.socket = sock
         self.address = address
         self.server_address = sock.getsockname()
-        self.state = State.HANDSHAKE if isinstance(sock, ssl.SSLSocket) else State.READING
+        self.state = State.READING if tls is None else State.HANDSHAKE
+        self._tls = tls
         self.inbox = bytearray()
         self.outbox = bytearray()
         self.parser = get_parser(config, self, address)
@@ -56,12 +68,21 @@ class Connection:
 
     # ---- main thread
 
-    def handshake(self) -> bool:
-        """Go on with TLS; True once it stands. Raises SSLWantReadError, SSLWantWriteError, OSError."""
+    def handshake(self) -> None:
+        """Go on with TLS until it stands. Raises BlockingIOError, SSLWantReadError, SSLWantWriteError for not yet,
+        PlainHttp, and OSError for never.
+        """
+        if self._tls is not None:
+            first = self.socket.recv(1, socket.MSG_PEEK)
+            if not first:
+                raise ConnectionResetError
+            tls, self._tls = self._tls, None
+            if first[0] != HANDSHAKE:
+                raise PlainHttp
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         assert isinstance(self.socket, ssl.SSLSocket)
         self.socket.do_handshake()
         self.state = State.READING
-        return True
 
     def fill(self, scratch: memoryview, now: float) -> int:
         """Take what has arrived, at most as much as `scratch` holds. 0: the client has hung up, -1: nothing there."""
@@ -146,6 +167,9 @@ class Connection:
             return True
 
     def end_writing(self) -> None:
+        if isinstance(self.socket, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):
+                self.socket.unwrap()  # says that the answer ends here; whether the client says so too is its own affair
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
 

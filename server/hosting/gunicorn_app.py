@@ -13,7 +13,6 @@ import gc
 import logging
 import os
 import socket
-import ssl
 import threading
 import time
 from typing import Any
@@ -35,6 +34,7 @@ from server.hosting.lifecycle import Lifecycle
 from server.hosting.notify import ServiceManager
 from server.hosting.refusals import Refusal
 from server.hosting.run_folder import RunFolder
+from server.hosting.tls import Certificate
 from server.hosting.worker import OnsightWorker
 from server.logs import GunicornLogger, configure_logging
 from server.metrics import Metrics
@@ -63,7 +63,6 @@ def serve(settings: ServerSettings) -> None:
     tokens = TokenStore(OnsightHome(settings.home).tokens_path)
     check_safe_to_listen(settings, tokens)
     check_port_is_free(settings)
-    check_certificate(settings)
     if not tokens.list() and not settings.allow_anonymous_loopback:
         log.warning("no token yet: create one with `onsight token create NAME`; it works without a restart")
     OnsightApplication(settings, tokens).run()
@@ -100,19 +99,11 @@ def check_port_is_free(settings: ServerSettings) -> None:
                 ) from error
 
 
-def check_certificate(settings: ServerSettings) -> None:
-    """Raises ConfigurationError where TLS is asked for and could not work."""
+def open_certificate(settings: ServerSettings) -> Certificate | None:
+    """None where plain HTTP is spoken. Raises ConfigurationError where TLS is asked for and could not work."""
     if settings.tls_certificate is None or settings.tls_key is None:
-        return
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
-            settings.tls_certificate, settings.tls_key, password=""
-        )
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"TLS: expected a PEM certificate in {settings.tls_certificate} and its private key in {settings.tls_key},"
-            f" readable and without a password, found {error}."
-        ) from error
+        return None
+    return Certificate(settings.tls_certificate, settings.tls_key)
 
 
 class OnsightApplication(BaseApplication):  # type: ignore[misc]
@@ -120,6 +111,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
 
     def __init__(self, settings: ServerSettings, tokens: TokenStore) -> None:
         self.settings = settings
+        self.certificate = open_certificate(settings)
         self.board = Board(2 * settings.worker_count + 8)
         self._tokens = tokens
         self._lifecycle = Lifecycle()

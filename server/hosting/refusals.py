@@ -33,6 +33,7 @@ class Refusal(Enum):
     ADDRESS_TOO_LONG = (414, "HTTP_INVALID", "The request's address is longer than this server accepts.", 0)
     HEAD_TOO_LARGE = (431, "HTTP_INVALID", "The request's headers are larger than this server accepts.", 0)
     CODING_UNKNOWN = (501, "HTTP_INVALID", "The request's transfer coding is not one that this server knows.", 0)
+    TLS_EXPECTED = (400, "TLS_EXPECTED", "This port speaks HTTPS alone. Begin the address with https://.", 0)
     NOT_HTTP = (400, "HTTP_INVALID", "The request is not HTTP that this server understands.", 0)
     FAILED = (500, "INTERNAL", "The server failed; its log has the story under this request id.", 0)
 

@@ -22,13 +22,13 @@ from socket import socket
 from typing import Any
 
 from gunicorn.http import errors, wsgi
-from gunicorn.sock import ssl_context
 from gunicorn.workers.base import Worker
 
 from server.hosting.board import Board
-from server.hosting.connection import Connection, State
+from server.hosting.connection import Connection, PlainHttp, State
 from server.hosting.refusals import Refusal, refusal_of, refuse
 from server.hosting.request_scan import Arrival
+from server.hosting.tls import Certificate
 
 log = logging.getLogger("onsight.server")
 
@@ -83,7 +83,7 @@ class OnsightWorker(Worker):  # type: ignore[misc]
     def run(self) -> None:
         settings = self.app.settings
         self._board: Board = self.app.board
-        self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
+        self._certificate: Certificate | None = self.app.certificate
         self._selector.register(self._wake, selectors.EVENT_READ, self._collect)
         for listener in self.sockets:
             listener.setblocking(False)
@@ -118,6 +118,8 @@ class OnsightWorker(Worker):  # type: ignore[misc]
             return False
         if not any(now - began > self.cfg.timeout for began in list(self._running.values())):
             self.notify()  # a request that never ends is a worker that the parent should replace
+        if self._certificate is not None:
+            self._certificate.refresh()
         settings = self.app.settings
         self._buffered = sum(len(connection.inbox) for connection in self._connections)
         for connection in list(self._connections):
@@ -188,9 +190,8 @@ class OnsightWorker(Worker):  # type: ignore[misc]
                 self._yielded_until = now + TICK_S  # out of descriptors, perhaps: do not spin
             return
         client.setblocking(False)
-        if self._tls is not None:
-            client = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
-        connection = Connection(client, address, self.cfg, self.app.max_body_bytes, now)
+        tls = self._certificate.context if self._certificate is not None else None
+        connection = Connection(client, address, self.cfg, self.app.max_body_bytes, now, tls)
         self._connections.add(connection)
         self._report()
         self._watch(connection, selectors.EVENT_READ)
@@ -227,10 +228,12 @@ class OnsightWorker(Worker):  # type: ignore[misc]
     def _shake_hands(self, connection: Connection) -> None:
         try:
             connection.handshake()
-        except ssl.SSLWantReadError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             self._watch(connection, selectors.EVENT_READ)
         except ssl.SSLWantWriteError:
             self._watch(connection, selectors.EVENT_WRITE)
+        except PlainHttp:
+            self._refuse(connection, Refusal.TLS_EXPECTED, keep=False)
         except OSError:
             self._drop(connection)
         else:

@@ -1,30 +1,20 @@
-"""Workers under unfriendly clients: too many, too slow, pipelining, or speaking TLS. Real processes and sockets."""
+"""Workers under unfriendly clients: too many, too slow, or pipelining. Real processes and sockets."""
 
 from __future__ import annotations
 
-import datetime
 import http.client
 import json
 import socket
-import ssl
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 from color_bundle import GREEN, RED
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from running_server import Install, RunningServer
 
 pytestmark = pytest.mark.slow  # each starts a server of its own
@@ -209,81 +199,6 @@ def test_connections_are_spread_evenly_over_the_workers(install: Install, serve:
     assert sum(served.values()) == 20
     assert min(served.values()) >= 8
     assert len(served) == 2
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_path, key_path = folder / "certificate.pem", folder / "key.pem"
-    certificate_path.write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    key_path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate_path, key_path
-
-
-def test_it_speaks_tls_and_clients_that_never_shake_hands_harm_nobody(
-    install: Install, serve: Serve, certificate: tuple[Path, Path]
-) -> None:
-    install.add_bundle()
-    token = install.add_token()
-    server = serve(tls_certificate=str(certificate[0]), tls_key=str(certificate[1]))
-    context = ssl.create_default_context(cafile=certificate[0])
-    end = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", server.port)).close()
-            break
-        except ConnectionRefusedError:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-
-    def ask(_: int) -> list[str]:
-        connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=20, context=context)
-        found = []
-        for image in (RED, GREEN, bytes(3_000_000)):
-            connection.request("POST", V1, image, {"X-Auth-token": token})
-            answer = connection.getresponse()
-            document = json.loads(answer.read())
-            found.append(document["labels"][0] if answer.status == 200 else document["code"])
-        connection.close()
-        return found
-
-    with connected(server, 50) as silent:
-        silent[0].sendall(b"GET / HTTP/1.1\r\n\r\n")  # plain HTTP
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(ask, range(16)))
-    assert answers == [["red", "green", "IMAGE_UNSUPPORTED"]] * 16
-    assert "ERROR" not in server.log
-
-
-def test_a_certificate_that_does_not_fit_is_refused_at_the_start(
-    install: Install, certificate: tuple[Path, Path]
-) -> None:
-    from running_server import ROOT, START, free_port, server_environment
-
-    environment = server_environment(
-        install, free_port(), tls_certificate=str(certificate[0]), tls_key=str(certificate[0])
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", START], cwd=ROOT, env=environment, capture_output=True, timeout=20, check=False
-    )
-    assert ended.returncode != 0
-    assert b"expected a PEM certificate" in ended.stderr
 
 
 def test_a_stopping_worker_answers_what_is_under_way_and_then_closes(install: Install, serve: Serve) -> None:
