@@ -28,6 +28,8 @@ from server.settings import ServerSettings
 from server.tokens import Scope
 
 SLOW_CLIENTS = int(os.environ.get("ONSIGHT_TEST_SLOW_CLIENTS", "1000"))
+GOOD_REQUESTS = 200  # at least, while the slow ones are there
+IN_A_BODY = 0.7  # of the slow clients; the others are in their headers
 PREDICT = "/api/predict/default/colours"
 
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="needs nginx: scripts/install_test_tools.sh installs Debian's")
@@ -222,8 +224,9 @@ def test_slow_clients_are_harmless(behind: Behind) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     print(outcome)  # noqa: T201 - the figure of the promise
-    assert outcome.trickling_at_the_end >= 0.95 * SLOW_CLIENTS, "the slow ones were there all the time"
-    assert outcome.asked >= 200
+    assert outcome.trickling_on_average >= 0.85 * SLOW_CLIENTS, "those that nginx cuts off were soon back"
+    assert outcome.in_a_body_at_the_end >= 0.95 * IN_A_BODY * SLOW_CLIENTS, "the others were there all the time"
+    assert outcome.asked >= GOOD_REQUESTS
     assert outcome.answered >= 0.99 * outcome.asked
     assert outcome.connections_of_the_server < 70, "the slow ones wait in nginx"
 
@@ -267,7 +270,8 @@ class _HangingUp:
 class Outcome:
     asked: int
     answered: int
-    trickling_at_the_end: int
+    trickling_on_average: float
+    in_a_body_at_the_end: int
     connections_of_the_server: int
 
 
@@ -276,12 +280,14 @@ async def _ask_among_slow_clients(behind: Behind, count: int) -> Outcome:
     trickling: set[int] = set()
     started = asyncio.Semaphore(50)  # handshakes at once
 
+    def in_a_body(number: int) -> bool:
+        return number % 10 < 10 * IN_A_BODY
+
     async def trickle(number: int) -> None:
         """A byte a second: seven in ten of a body, the others of headers, which come back when they are cut off."""
         address = f"127.0.1.{number % 20 + 1}"
         head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nX-Auth-token: {behind.token}\r\n"
-        in_body = number % 10 < 7
-        if in_body:
+        if in_a_body(number):
             head += "Content-Length: 95000\r\n\r\n"
         writer = None
         while True:
@@ -309,15 +315,18 @@ async def _ask_among_slow_clients(behind: Behind, count: int) -> Outcome:
     while len(trickling) < count and time.monotonic() < end:
         await asyncio.sleep(0.1)
     asked = answered = 0
-    end = time.monotonic() + 12
-    while time.monotonic() < end:
+    counts: list[int] = []
+    began = time.monotonic()
+    while time.monotonic() < began + 12 or (asked < GOOD_REQUESTS and time.monotonic() < began + 90):
         replies = await asyncio.gather(*(asyncio.to_thread(behind.predict) for _ in range(4)), return_exceptions=True)
         asked += len(replies)
         answered += sum(isinstance(reply, Reply) and reply.status == 200 for reply in replies)
+        counts.append(len(trickling))
         await asyncio.sleep(0.1)
     metrics = await asyncio.to_thread(behind.server.ask, "GET", "/metrics", None, behind.metrics_token)
     gauge = next(line for line in metrics.body.decode().splitlines() if line.startswith("onsight_connections "))
-    outcome = Outcome(asked, answered, len(trickling), int(float(gauge.split()[1])))
+    bodies = sum(map(in_a_body, trickling))
+    outcome = Outcome(asked, answered, sum(counts) / len(counts), bodies, int(float(gauge.split()[1])))
     for task in slow:
         task.cancel()
     await asyncio.gather(*slow, return_exceptions=True)
