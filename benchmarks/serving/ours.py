@@ -1,0 +1,60 @@
+"""Onsight itself: `onsight serve` with its default settings, a token, and its log in a file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from benchmarks.serving.contender import Dialect, HttpContender, Setup, Skipped
+from benchmarks.serving.launch import Launched, free_port
+from benchmarks.serving.model import clean_environment
+from bundle.home import OnsightHome
+from server.settings import ServerSettings
+from server.tokens import Scope, TokenStore
+
+SCALED_DECODE_TOLERANCE = 0.1  # half the pixels are never decoded, so a score is not the very same
+INT8_TOLERANCE = 0.25
+
+
+def cloud_answer(body: bytes, labels: Sequence[str]) -> list[float]:
+    """`[{"label": "cat", "score": 97.3}]`, scores in percent."""
+    scores = {entry["label"]: entry["score"] / 100 for entry in json.loads(body)}
+    return [scores[label] for label in labels]
+
+
+class Onsight(HttpContender):
+    """precision: of the variant to serve; None for what it serves by itself."""
+
+    def __init__(self, name: str, title: str, precision: str | None = None) -> None:
+        super().__init__(name, title, INT8_TOLERANCE if precision == "int8" else SCALED_DECODE_TOLERANCE)
+        self._precision = precision
+
+    def launch(self, setup: Setup) -> tuple[Launched, int, Dialect]:
+        variant = self._variant_setting(setup)
+        folder = setup.work / self.name
+        shutil.rmtree(folder, ignore_errors=True)
+        models, home = folder / "models", OnsightHome(folder / "home")  # so that no token is left in the user's
+        models.mkdir(parents=True)
+        shutil.copy(setup.model.bundle, models / "model.onsight")
+        shutil.copytree(OnsightHome(setup.model.home).trust_dir, home.trust_dir)
+        token = TokenStore(home.tokens_path).create("benchmark", (Scope.PREDICT,), datetime.now(UTC))
+        port = free_port()
+        command = [sys.executable, "-m", "onsight.cli", "serve", models, "--port", str(port)]
+        launched = Launched(command, clean_environment(home.path) | variant, folder, folder / "log.txt")
+        path = f"/api/predict/default/{setup.model.manifest.name}"
+        headers = {"Content-Type": "application/octet-stream", "X-Auth-token": token}
+        return launched, port, Dialect(path, cloud_answer, headers)
+
+    def _variant_setting(self, setup: Setup) -> dict[str, str]:
+        """Raises Skipped where the bundle or the server knows no such variant."""
+        if self._precision is None:
+            return {}
+        if self._precision not in setup.model.precisions():
+            found = ", ".join(sorted(setup.model.precisions()))
+            raise Skipped(f"the bundle has no {self._precision} variant (it has {found})")
+        if "precision" not in ServerSettings.model_fields:
+            raise Skipped("this server has no setting for the variant to serve")
+        return {"ONSIGHT_PRECISION": self._precision}

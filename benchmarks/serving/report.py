@@ -1,0 +1,116 @@
+"""The figures as Markdown, and their place in RESULTS.md: between two markers, so that nothing else there changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.serving.measure import Outcome, Plan
+from benchmarks.serving.summary import Ratio, Row
+
+BEGIN, END = "<!-- benchmarks.serving: begin -->", "<!-- benchmarks.serving: end -->"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a reader needs beside the figures. titles, versions: by contender.  when: an ISO date."""
+
+    when: str
+    model: str
+    machine: Mapping[str, str]
+    titles: Mapping[str, str]
+    versions: Mapping[str, str]
+    photo_kilobytes: Mapping[str, float]
+
+
+def replace_section(text: str, section: str) -> str:
+    """The text with its part between the markers replaced, or with a new part at its end.
+
+    Raises ValueError where one marker is there without the other.
+    """
+    part = f"{BEGIN}\n{section.strip()}\n{END}"
+    if BEGIN not in text and END not in text:
+        return f"{text.rstrip()}\n\n{part}\n" if text.strip() else f"{part}\n"
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"expected {BEGIN} and then {END}, found one of them, or the other way round")
+    return f"{before}{part}{after}"
+
+
+def markdown(outcome: Outcome, rows: Sequence[Row], plan: Plan, facts: Facts, plot: str | None) -> str:
+    """The whole section. plot: where the picture lies, seen from the section's file."""
+    lines = ["## Serving: `python -m benchmarks.serving`", "", *_preamble(outcome, plan, facts), ""]
+    if plot:
+        lines += [f"![Throughput of every contender, by size of photo and requests at once]({plot})", ""]
+    for size in plan.sizes:
+        name = f"{size[0]}x{size[1]}"
+        lines += [f"### {size[0]} x {size[1]}, {facts.photo_kilobytes[name]:.0f} KB a photo", ""]
+        lines += [*throughput_table([row for row in rows if row.cell.size == size], facts.titles), ""]
+    lines += ["### Memory, start, agreement", "", *proof_table(outcome, facts.titles)]
+    if outcome.skipped:
+        lines += ["", "Skipped:", ""]
+        lines += [f"- {facts.titles.get(name, name)}: {reason}" for name, reason in outcome.skipped.items()]
+    return "\n".join(lines)
+
+
+def throughput_table(rows: Sequence[Row], titles: Mapping[str, str]) -> Iterator[str]:
+    """One size of photo; the requests at once are the first column."""
+    yield "| at once | | images/s | of limit | of best peer | p50 ms | p95 ms | p99 ms | CPU ms an image | errors |"
+    yield "|---:|---|" + "---:|" * 8
+    shown = None
+    for row in rows:
+        at_once = "" if row.cell.concurrency == shown else str(row.cell.concurrency)
+        shown = row.cell.concurrency
+        times = " | ".join(_number(value) for value in (row.p50_ms, row.p95_ms, row.p99_ms))
+        ratios = f"{_ratio(row.of_limit)} | {_ratio(row.of_best_peer)}"
+        yield (
+            f"| {at_once} | {titles[row.contender]} | {_number(row.per_second)} | {ratios} | {times} |"
+            f" {row.cpu_ms:.1f} | {row.errors} |"
+        )
+
+
+def proof_table(outcome: Outcome, titles: Mapping[str, str]) -> Iterator[str]:
+    yield "| | pss MB | rss MB | peak MB | start s | largest difference of a probability |"
+    yield "|---|" + "---:|" * 5
+    for name, proof in outcome.proofs.items():
+        memory = proof.memory
+        yield (
+            f"| {titles[name]} | {memory.pss:.0f} | {memory.rss:.0f} | {memory.peak_rss:.0f} | {proof.start_s:.1f} |"
+            f" {proof.max_difference:.1g} |"
+        )
+
+
+def _preamble(outcome: Outcome, plan: Plan, facts: Facts) -> Iterator[str]:
+    machine = ", ".join(f"{name} {text}" for name, text in facts.machine.items())
+    yield f"{facts.when}. {machine}. {facts.model}"
+    yield ""
+    yield (
+        f"{plan.rounds} rounds of {plan.seconds:g} s a cell, contenders in an order drawn anew for each cell; medians"
+        " of the rounds, ratios taken within a round. All servers stay up; the idle ones used"
+        f" {_share(outcome, 'idle_cores')} and all other programs {_share(outcome, 'other_cores')} of a core (median)."
+        " wrk runs on the same cores. The same ONNX file, photos and one-thread sessions for all; as many processes"
+        " as cores. The limit decodes and infers with no HTTP at all; above as many requests at once as cores"
+        " its latency has no meaning. It decodes at full size as the peers do, Onsight at the scale that the"
+        " model needs, so that Onsight can exceed it. Onsight checks a token, writes a log line for each request and"
+        " counts metrics; the peers do none of that."
+    )
+    versions = "; ".join(f"{facts.titles[name]}: {text}" for name, text in facts.versions.items() if text)
+    if versions:
+        yield ""
+        yield f"{versions}."
+
+
+def _share(outcome: Outcome, field: str) -> str:
+    return f"{median([getattr(sample, field) for sample in outcome.samples] or [0.0]):.2f}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _ratio(ratio: Ratio | None) -> str:
+    return "" if ratio is None else f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
