@@ -12,6 +12,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+DEFAULT_BATCH_SIZES = (1, 8, 32, 64)
+"""What an accelerator runs where nobody says otherwise."""
+
 
 class Waiting(Protocol):
     """What is queued. size: images.  alone: shares no batch.  deadline: seconds of a monotonic clock."""
