@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
+    from server.tracing import Tracing
+
 log = logging.getLogger("onsight.server")
 
 SECONDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5, 5, 10, 30)
@@ -31,9 +33,15 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """One a worker. folder: shared by the workers of a server; None counts this process alone.  slot: of the worker."""
+    """One a worker. folder: shared by the workers of a server; None counts this process alone.  slot: of the worker.
 
-    def __init__(self, folder: Path | None, registry: Registry, board: Board | None, slot: int = 0) -> None:
+    tracing: hears of requests what the counters hear.
+    """
+
+    def __init__(
+        self, folder: Path | None, registry: Registry, board: Board | None, slot: int = 0,
+        tracing: Tracing | None = None,
+    ) -> None:  # fmt: skip
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 
         if folder is not None and not _reserve(folder, slot):
@@ -42,6 +50,7 @@ class Metrics:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
             values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
 
+        self._tracing = tracing
         self._folder = folder
         self._models = registry
         self._board = board
@@ -91,15 +100,21 @@ class Metrics:
         infer_us.inc(inference_ms * 1e3)  # type: ignore[attr-defined]
         seconds.observe(request_s + queue_s)  # type: ignore[attr-defined]
         last.set_to_current_time()  # type: ignore[attr-defined]
+        if self._tracing is not None:
+            self._tracing.predicted(model, images, decode_ms, inference_ms)
 
-    def failed(self, code: str, model: str, version: str) -> None:
+    def failed(self, code: str, model: str = "", version: str = "") -> None:
         """A prediction that ended in a problem. model: project/name."""
         project, _, name = model.partition("/")
         self._failure.labels(project, name, version, code).inc()
+        if self._tracing is not None:
+            self._tracing.failed(code)
 
     def answered(self, method: str, route: str, status: int) -> None:
         """Any request. route: the rule, never the address."""
         self._http.labels(method, route, str(status)).inc()
+        if self._tracing is not None:
+            self._tracing.answered(method, route, status)
 
     def refused(self, code: str) -> None:
         """A request that the worker refused without the application."""

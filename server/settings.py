@@ -207,6 +207,12 @@ class ServerSettings(BaseSettings):
         le=600,
         description="Seconds that running requests get to finish after the port is closed.",
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s]+/?$",
+        description="Address of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://localhost:4318`:"
+        " spans of requests go there. Without it nothing is sent to anybody. Needs the extra `telemetry`.",
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="`json` writes one object a line.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is written to the log."

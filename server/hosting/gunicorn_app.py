@@ -45,6 +45,7 @@ from server.models.registry import Registry
 from server.models.wishes import Wishes
 from server.settings import ServerSettings
 from server.tokens import TokenStore
+from server.tracing import Application, TracedApplication, TraceIdFilter, Tracing, check_telemetry_installed
 from server.uploads import FORM_OVERHEAD_BYTES
 
 log = logging.getLogger("onsight.server")
@@ -63,6 +64,8 @@ def serve(settings: ServerSettings) -> None:
     tokens = TokenStore(OnsightHome(settings.home).tokens_path)
     check_safe_to_listen(settings, tokens)
     check_port_is_free(settings)
+    if settings.otlp_endpoint is not None:
+        check_telemetry_installed()
     if not tokens.list() and not settings.allow_anonymous_loopback:
         log.warning("no token yet: create one with `onsight token create NAME`; it works without a restart")
     OnsightApplication(settings, tokens).run()
@@ -120,6 +123,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
         self._wishes = Wishes(settings.home / "serving" / "wishes.json")
         self._engine_processes = engine_processes(settings)
         self._slot = 0
+        self._tracing: Tracing | None = None
         super().__init__()
 
     @property
@@ -142,11 +146,16 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
         self.cfg.set("pre_fork", self._before_fork)
         self.cfg.set("post_fork", self._after_fork)
         self.cfg.set("child_exit", self._after_exit)
+        self.cfg.set("worker_exit", self._before_exit)
 
-    def load(self) -> FastLane:
+    def load(self) -> Application:
         """In a worker: make the app, and keep the models beside it."""
         settings = self.settings
         threading.Thread(target=self._keep_models, name="keep-models", daemon=True).start()
+        if settings.otlp_endpoint is not None:
+            self._tracing = Tracing(settings.otlp_endpoint)
+            for handler in logging.getLogger().handlers:
+                handler.addFilter(TraceIdFilter(self._tracing))
         gc.set_threshold(20_000, 20, 50)  # a request leaves little behind, and a collection costs it its cache
         self._parts = ServerContext(
             settings,
@@ -161,10 +170,11 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
                 self.board,
                 every_version=settings.serve_versions == "all",
             ),
-            Metrics(self._run_folder.subfolder("metrics"), self._registry, self.board, self._slot),
+            Metrics(self._run_folder.subfolder("metrics"), self._registry, self.board, self._slot, self._tracing),
             self._engine_processes,
         )
-        return FastLane(create_app(self._parts))
+        app = FastLane(create_app(self._parts))
+        return app if self._tracing is None else TracedApplication(app, self._tracing)
 
     def _keep_models(self) -> None:
         """In a worker, for good: load, then follow the folder."""
@@ -219,6 +229,11 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
 
     def _after_exit(self, _arbiter: Any, worker: OnsightWorker) -> None:
         self.board.release(worker.board_slot)
+
+    def _before_exit(self, _arbiter: Any, _worker: OnsightWorker) -> None:
+        """In a worker."""
+        if self._tracing is not None:
+            self._tracing.close()
 
     def _after_fork(self, _arbiter: Any, worker: OnsightWorker) -> None:
         self._slot = worker.board_slot
