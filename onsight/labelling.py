@@ -74,12 +74,12 @@ def bundle_labeller(path: Path, trust_dir: Path, providers: tuple[str, ...]) -> 
     from bundle.decode import ImageLimits
     from bundle.load import load_bundle
     from bundle.trust import TrustStore
-    from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
+    from server.engines.factory import EngineOptions, engine_factory
     from server.models.loader import load_model
     from server.models.shelf import DEFAULT_PROJECT
 
     bundle = load_bundle(path, TrustStore(trust_dir))
-    build = onnx_runtime_factory(OnnxRuntimeOptions(providers))
+    build = engine_factory(EngineOptions(providers))
     model = load_model(bundle, DEFAULT_PROJECT, path.name, build, ImageLimits())
 
     def label(data: bytes) -> Answer:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from server.engines.protocol import is_ready
 from server.hosting.board import Board
 from server.models.model import ServedModel
 from server.models.registry import Registry
@@ -181,11 +182,14 @@ class _State:
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
         ready = GaugeMetricFamily(
-            "onsight_model_ready", "Models that answer, and where they run", labels=(*MODEL, "provider")
+            "onsight_model_ready",
+            "Models: 1 where it answers, 0 while its process is being started again; and what runs it",
+            labels=(*MODEL, "provider", "device", "library"),
         )
         for model in self._registry.models:
-            labels = (model.facts.project, model.manifest.name, model.manifest.version, model.engine.providers[0])
-            ready.add_metric(labels, 1.0)
+            engine = model.engine
+            what = (model.facts.project, model.manifest.name, model.manifest.version)
+            ready.add_metric((*what, engine.providers[0], engine.device, engine.library), float(is_ready(engine)))
         yield ready
         failed = GaugeMetricFamily("onsight_bundles_failed", "Bundles that do not serve", labels=("project", "code"))
         counts: dict[tuple[str, str], int] = {}

@@ -13,12 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bundle.cores import usable_cores
-
-PROVIDER_SHORT_NAMES = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
+from server.engines.providers import CPU, ONNX_RUNTIME_TENSORRT, SHORT_NAMES
 
 
 class ServerSettings(BaseSettings):
@@ -98,15 +93,15 @@ class ServerSettings(BaseSettings):
         description="Bytes of requests on their way that each worker holds in memory; beyond it, uploads wait.",
     )
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("CPUExecutionProvider",),
-        description="ONNX Runtime execution providers in order of preference, separated by commas; `cpu`, `cuda` and"
-        " `tensorrt` are understood. A model that would not run on the first of them is not served, unless"
-        " ONSIGHT_PROVIDER_FALLBACK says otherwise.",
+        default=(CPU,),
+        description="What runs models, in order of preference, separated by commas: `cpu` and `cuda` (ONNX Runtime),"
+        " `tensorrt` (NVIDIA TensorRT itself), or the name of another execution provider of ONNX Runtime. A model that"
+        " would not run on the first of them is not served, unless ONSIGHT_PROVIDER_FALLBACK says otherwise.",
     )
     provider_fallback: bool = Field(
         default=False,
-        description="Serve on a later provider of the list when the first is not available. What really runs shows in"
-        " `/health/ready` and `/v1/models`.",
+        description="Serve on a later provider of the list what the earlier ones cannot run. What really runs shows in"
+        " `/health/ready`, `/v1/models` and `/metrics`.",
     )
     intra_op_threads: int = Field(
         default=1,
@@ -134,9 +129,16 @@ class ServerSettings(BaseSettings):
     )
     batch_sizes: Annotated[tuple[int, ...] | None, NoDecode] = Field(
         default=None,
-        description="Sizes of the batches that an engine process runs, ascending, separated by commas. An accelerator"
-        " runs these sizes alone (default 1,8,32,64) and fills up to the next; a CPU runs any up to the last (default"
-        " 1). No request ever waits for a batch to grow.",
+        description="Sizes of the batches that are run, ascending, separated by commas. In an engine process an"
+        " accelerator runs these sizes alone (default 1,8,32,64) and fills up to the next; a CPU runs any up to the"
+        " last (default 1). A TensorRT engine is built for the range from one image to the last size. No request waits"
+        " for a batch to grow.",
+    )
+    engine_cache_bytes: int = Field(
+        default=20 * 1024**3,
+        ge=0,
+        description="Disk that built TensorRT engines may take, below the home; those used longest ago go first. 0"
+        " keeps none: each start builds them again.",
     )
     engine_timeout_s: float = Field(
         default=10.0,
@@ -232,7 +234,7 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _split_providers(cls, value: Any) -> Any:
         names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
-        return tuple(PROVIDER_SHORT_NAMES.get(name.lower(), name) for name in names if name)
+        return tuple(SHORT_NAMES.get(name.lower(), name) for name in names if name)
 
     @field_validator("devices", "batch_sizes", mode="before")
     @classmethod
@@ -252,6 +254,8 @@ class ServerSettings(BaseSettings):
     def _some_provider(self) -> Self:
         if not self.providers:
             raise ValueError("providers: expected at least one, for example cpu")
+        if ONNX_RUNTIME_TENSORRT in self.providers:
+            raise ValueError(f"providers: expected `tensorrt`, which is TensorRT itself, found {ONNX_RUNTIME_TENSORRT}")
         return self
 
     @model_validator(mode="after")
@@ -267,7 +271,7 @@ class ServerSettings(BaseSettings):
     @property
     def uses_engine_processes(self) -> bool:
         if self.arrangement == "auto":
-            return self.providers[0] != PROVIDER_SHORT_NAMES["cpu"]
+            return self.providers[0] != CPU
         return self.arrangement == "engine_process"
 
     @property

@@ -1,6 +1,6 @@
-"""Run a verified graph in this process, with ONNX Runtime.
+"""Run a verified graph in this process, with ONNX Runtime on one execution provider.
 
-Order: build the session, compare the providers it really got with those asked for, compare inputs and outputs with the
+Order: build the session, compare the provider it really got with the one asked for, compare inputs and outputs with the
 manifest. Never reads a file (the bytes come in verified) and never decides what a score means.
 
 ONNX Runtime is imported when the first engine is built, so that a parent process can fork without its threads.
@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.manifest import Manifest, TensorSpec
+from server.engines.onnx_staging import BoundStaging
 from server.engines.prepared import forget_prepared, prepared_graph
-from server.engines.protocol import LOGITS, PROBABILITIES, Engine, EngineFactory, Scores
+from server.engines.protocol import LOGITS, PROBABILITIES, Scores
+from server.engines.providers import CPU, CUDA
 from server.errors import EngineError, GraphMismatch, ProviderMismatch
 
 log = logging.getLogger("onsight.server")
 
-CPU = "CPUExecutionProvider"
 WARM_UP_RUNS = 3
 # On a CPU a batch is no faster than its images one by one, and its memory would stay in the arena for good.
 MAX_BATCH_CPU = 1
@@ -33,17 +34,19 @@ MAX_BATCH_ACCELERATOR = 16
 
 @dataclass(frozen=True, slots=True)
 class OnnxRuntimeOptions:
-    """providers: in order of preference.  fallback: whether a later one may serve when the first is missing.
+    """provider: the one that must run it.
 
     shared_folder: where processes of one server share optimised graphs and weights (on a CPU); None for no sharing.
-    max_batch: images of one run; None for what suits the provider.
+    max_batch: images of one run; None for what suits the provider.  device: number of the GPU, where one is used, and
+    device_name: what it is called.
     """
 
-    providers: tuple[str, ...] = (CPU,)
-    fallback: bool = False
+    provider: str = CPU
     intra_op_threads: int = 1
     shared_folder: Path | None = None
     max_batch: int | None = None
+    device: int = 0
+    device_name: str = "CPU"
 
 
 class OnnxRuntimeEngine:
@@ -55,9 +58,12 @@ class OnnxRuntimeEngine:
     def __init__(self, manifest: Manifest, graph: bytes, options: OnnxRuntimeOptions) -> None:
         self._manifest = manifest
         self._session, self._prepared = _open_session(graph, options)
+        self._device = options.device
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        self.library = f"ONNX Runtime {_version()}"
+        self.device = options.device_name
         try:
-            check_providers(self.providers, options)
+            check_providers(self.providers, options.provider)
             check_tensors("input", (manifest.input,), _tensors_of(self._session.get_inputs()), complete=True)
             check_tensors("output", manifest.outputs, _tensors_of(self._session.get_outputs()), complete=False)
         except BaseException:
@@ -76,6 +82,11 @@ class OnnxRuntimeEngine:
             return probabilities, logits
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
+    def new_staging(self, sizes: Sequence[int]) -> BoundStaging:
+        """A place to gather batches of fixed sizes in, for an engine process. sizes: ascending."""
+        kind = "cuda" if self.providers[0] == CUDA else "cpu"
+        return BoundStaging(self._session, self._manifest, sizes, kind, self._device)
+
     def warm_up(self) -> None:
         spec = self._manifest.preprocessing
         blank = np.zeros((1, spec.height, spec.width, 3), np.uint8)
@@ -89,26 +100,13 @@ class OnnxRuntimeEngine:
             forget_prepared(self._prepared)
 
 
-def onnx_runtime_factory(options: OnnxRuntimeOptions) -> EngineFactory:
-    def build(manifest: Manifest, graph: bytes) -> Engine:
-        return OnnxRuntimeEngine(manifest, graph, options)
-
-    return build
-
-
-def check_providers(found: Sequence[str], options: OnnxRuntimeOptions) -> None:
+def check_providers(found: Sequence[str], wanted: str) -> None:
     """The runtime takes what it can get without a word; this is the word. Raises ProviderMismatch."""
-    wanted = options.providers[0]
-    if found and found[0] == wanted:
-        return
-    if options.fallback and found and found[0] in options.providers:
-        return
-    allowed = f"one of {', '.join(options.providers)}" if options.fallback else wanted
-    raise ProviderMismatch(
-        f"execution provider: expected {allowed}, the runtime offers {', '.join(found) or 'none'}."
-        " Install the runtime and driver it needs, or set ONSIGHT_PROVIDERS (for example to cpu), or list a second"
-        " provider and set ONSIGHT_PROVIDER_FALLBACK=true."
-    )
+    if not found or found[0] != wanted:
+        raise ProviderMismatch(
+            f"execution provider: expected {wanted}, the runtime offers {', '.join(found) or 'none'}."
+            " Install the runtime and driver it needs, or set ONSIGHT_PROVIDERS (for example to cpu)."
+        )
 
 
 def check_tensors(
@@ -142,25 +140,39 @@ def _open_session(graph: bytes, options: OnnxRuntimeOptions) -> tuple[Any, Path 
     import onnxruntime as ort
 
     ort.set_default_logger_severity(3)
-    offered = set(ort.get_available_providers())
-    providers = [name for name in options.providers if name in offered]
-    if not providers or (providers[0] != options.providers[0] and not options.fallback):
-        check_providers(sorted(offered), options)
-    if options.shared_folder is not None and providers == [CPU]:
+    offered = ort.get_available_providers()
+    if options.provider not in offered:
+        check_providers(sorted(offered), options.provider)
+    if options.shared_folder is not None and options.provider == CPU:
         try:
             settings = _session_options(options)
             settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # it is optimised
             with prepared_graph(graph, options.shared_folder, lambda: _session_options(options)) as path:
-                return ort.InferenceSession(str(path), settings, providers=providers), path
+                return ort.InferenceSession(str(path), settings, providers=[CPU]), path
         except Exception as error:  # a full disk, for one, is no reason not to serve; a bad graph fails again below
             log.warning("weights not shared", extra={"reason": type(error).__name__})
+    if options.provider == CUDA:
+        ort.preload_dlls()  # CUDA's libraries from their own packages, which no search path names
     try:
-        return ort.InferenceSession(graph, _session_options(options), providers=providers), None
+        provider = (options.provider, provider_options(options.provider, options.device))
+        return ort.InferenceSession(graph, _session_options(options), providers=[provider]), None
     except Exception as error:  # the runtime's errors share no base class; their text may name paths
         raise EngineError(
             f"graph: ONNX Runtime {ort.__version__} refuses it ({type(error).__name__}). Export the bundle again, or"
             " install the runtime's newer version."
         ) from error
+
+
+def provider_options(name: str, device: int) -> dict[str, str]:
+    """What a provider is told. CUDA: memory as asked for, quick choice of kernels, float32 that is float32."""
+    if name != CUDA:
+        return {}
+    return {
+        "device_id": str(device),
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": "0",
+    }
 
 
 def _session_options(options: OnnxRuntimeOptions) -> Any:
@@ -176,6 +188,12 @@ def _session_options(options: OnnxRuntimeOptions) -> Any:
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return settings
+
+
+def _version() -> str:
+    import onnxruntime as ort
+
+    return str(ort.__version__)
 
 
 def _tensors_of(tensors: Sequence[Any]) -> dict[str, tuple[str, tuple[Any, ...]]]:

@@ -22,7 +22,15 @@ class Engine(Protocol):
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """What really runs the model, most important first."""
+        """What really runs the model, most important first: names of `providers`, or of ONNX Runtime's."""
+
+    @property
+    def library(self) -> str:
+        """Whose code that is, with its version: `ONNX Runtime 1.32.0`."""
+
+    @property
+    def device(self) -> str:
+        """Where it runs: `CPU`, or the name of the board, like `NVIDIA L4`."""
 
     def infer(self, images: NDArray[np.uint8], deadline: float | None = None) -> Scores:
         """images: (N, H, W, 3) uint8 RGB, N at least 1. Returns probabilities (N, C) and logits (N, C), both float32.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
+from server.engines.factory import EngineOptions
+from server.engines.factory import engine_factory as in_process_factory
 from server.engines.process.arrangement import EngineProcesses, default_lanes
 from server.engines.process.options import HostOptions
 from server.engines.protocol import EngineFactory
@@ -24,6 +25,8 @@ def engine_processes(settings: ServerSettings) -> EngineProcesses | None:
         lanes=default_lanes(settings.providers),
         log_format=settings.log_format,
         log_level=settings.log_level,
+        home=str(settings.home.absolute()),
+        engine_cache_bytes=settings.engine_cache_bytes,
     )
     return EngineProcesses(
         template, settings.devices, settings.queue_slots, settings.engine_timeout_s, dict(os.environ)
@@ -34,6 +37,15 @@ def engine_factory(settings: ServerSettings, shared_folder: Path, processes: Eng
     """In a worker. shared_folder: where workers that run models themselves share weights."""
     if processes is not None:
         return processes.factory()
-    return onnx_runtime_factory(
-        OnnxRuntimeOptions(settings.providers, settings.provider_fallback, settings.intra_op_threads, shared_folder)
+    return in_process_factory(
+        EngineOptions(
+            settings.providers,
+            settings.provider_fallback,
+            settings.intra_op_threads,
+            shared_folder,
+            settings.devices[0],
+            settings.batch_sizes or (),
+            settings.home,
+            settings.engine_cache_bytes,
+        )
     )

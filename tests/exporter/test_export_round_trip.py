@@ -14,7 +14,7 @@ from bundle.home import OnsightHome
 from bundle.load import load_bundle
 from bundle.manifest import Task
 from bundle.trust import TrustStore
-from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
+from server.engines.factory import EngineOptions, engine_factory
 from server.models.loader import load_model
 from server.models.shelf import DEFAULT_PROJECT
 
@@ -27,7 +27,7 @@ def test_a_served_bundle_answers_as_the_run_recorded(
     tiny: TinyRun = request.getfixturevalue(f"{name}_run")
     path: Path = request.getfixturevalue(f"{name}_bundle")
     bundle = load_bundle(path, TrustStore(home.trust_dir))
-    build = onnx_runtime_factory(OnnxRuntimeOptions(("CPUExecutionProvider",)))
+    build = engine_factory(EngineOptions())
     model = load_model(bundle, DEFAULT_PROJECT, path.name, build, ImageLimits())
 
     snapshot = tiny.run.snapshot()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from color_bundle import LABELS, SIDE, color_graph, make_manifest, run_graph
@@ -56,6 +57,7 @@ class ObedientEngine:
     def __init__(self, manifest: Manifest, graph: bytes, max_batch: int) -> None:
         self._engine = OnnxRuntimeEngine(manifest, graph, OnnxRuntimeOptions(max_batch=max_batch))
         self.providers = self._engine.providers
+        self.library, self.device = self._engine.library, self._engine.device
 
     def infer(self, images: Images, deadline: float | None = None) -> Scores:
         commands = {tuple(int(value) for value in image[0, 0]) for image in images}
@@ -122,8 +124,12 @@ class Rig:
 def engine_rig(
     *, devices: tuple[int, ...] = (0,), slots: int = 64, timeout_s: float = 10.0,
     batch_sizes: tuple[int, ...] = (1, 8, 32), lanes: int = 1, builder: str = "engine_rig:obedient_builder",
+    providers: tuple[str, ...] = ("CPUExecutionProvider",), home: Path | None = None,
 ) -> Iterator[Rig]:  # fmt: skip
-    options = HostOptions(batch_sizes=batch_sizes, lanes=lanes, builder=builder)
+    options = HostOptions(
+        providers=providers, batch_sizes=batch_sizes, lanes=lanes, builder=builder,
+        home=None if home is None else str(home), engine_cache_bytes=1 << 30,
+    )  # fmt: skip
     processes = EngineProcesses(options, devices, slots, timeout_s, os.environ)
     over = threading.Event()
     started = threading.Event()

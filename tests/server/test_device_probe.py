@@ -131,5 +131,5 @@ def test_cuda_python_without_a_driver_refuses_in_words() -> None:
     pytest.importorskip("cuda.bindings", reason="needs cuda-python (the extra 'gpu'); no GPU")
     if Path("/dev/nvidia0").exists():
         pytest.skip("this machine has an NVIDIA driver")
-    with pytest.raises(ProviderMismatch, match="cuda-python does not work here .*found cudaError"):
+    with pytest.raises(ProviderMismatch, match=r"cuda-python does not work here .*found cudaError"):
         open_device_memory(DeviceProbe((L4,)), 0)

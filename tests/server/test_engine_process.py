@@ -20,13 +20,17 @@ from engine_rig import (  # fmt: skip
     SLOW_S,
     Rig,
     check_scores,
+    color_manifest,
     commanding,
     engine_rig,
     expected_scores,
     random_images,
 )
 
+from server.engines.onnx_runtime import OnnxRuntimeEngine, OnnxRuntimeOptions
+from server.engines.onnx_staging import BoundStaging
 from server.engines.process.pulse import EngineState
+from server.engines.process.staging import new_staging
 from server.engines.protocol import is_ready
 from server.errors import DeadlineExceeded, EngineError, EngineRestarting, GraphMismatch, QueueFull
 
@@ -187,6 +191,17 @@ def test_two_lanes_answer_as_one_does() -> None:
         with ThreadPoolExecutor(8) as pool:
             for answer in pool.map(lambda _: engine.infer(images), range(40)):
                 check_scores(answer, wanted)
+
+
+def test_fixed_sizes_in_bound_buffers_give_the_answers_of_the_graph() -> None:
+    engine = OnnxRuntimeEngine(color_manifest(), color_graph(), OnnxRuntimeOptions())
+    staging = new_staging(engine, color_manifest(), (1, 4, 8), fixed=True)
+    assert isinstance(staging, BoundStaging)
+    images = random_images(40)
+    for begin, count in ((0, 1), (1, 3), (4, 4), (8, 7), (15, 8), (23, 2)):
+        staging.put(0, list(images[begin : begin + 1]))
+        staging.put(1, list(images[begin + 1 : begin + count]))
+        check_scores(staging.infer(count), expected_scores(images[begin : begin + count]))
 
 
 def test_a_process_that_was_killed_is_back_and_nobody_saw_it_but_by_the_time(rig: Rig) -> None:

@@ -291,4 +291,6 @@ def test_each_process_sees_its_device_alone() -> None:
     cuda = ("CUDAExecutionProvider",)
     assert device_environment({}, 1, cuda)["CUDA_VISIBLE_DEVICES"] == "1"
     assert device_environment({"CUDA_VISIBLE_DEVICES": "4,GPU-abc"}, 1, cuda)["CUDA_VISIBLE_DEVICES"] == "GPU-abc"
+    assert device_environment({"CUDA_VISIBLE_DEVICES": "4"}, 1, cuda)["CUDA_VISIBLE_DEVICES"] == ""
+    assert device_environment({"CUDA_VISIBLE_DEVICES": ""}, 0, cuda)["CUDA_VISIBLE_DEVICES"] == ""
     assert device_environment({"A": "b"}, 0, ("CPUExecutionProvider",)) == {"A": "b"}

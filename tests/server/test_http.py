@@ -20,7 +20,7 @@ from PIL import Image
 from running_server import Reply, Served, bare_app
 
 from bundle.decode import ImageLimits
-from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
+from server.engines.factory import EngineOptions, engine_factory
 from server.models.keeper import Keeper
 from server.models.registry import Registry
 from server.tokens import Scope
@@ -353,7 +353,7 @@ def test_orientation_in_exif_does_not_change_the_answer(served: Served) -> None:
 
 
 def test_concurrent_answers_are_those_of_the_model_alone(served: Served) -> None:
-    registry, build = Registry(), onnx_runtime_factory(OnnxRuntimeOptions())
+    registry, build = Registry(), engine_factory(EngineOptions())
     Keeper(served.install.models, served.install.home.trust_dir, registry, build, ImageLimits()).look()
     model = registry.get(["default"], "colours")
 

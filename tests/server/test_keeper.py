@@ -14,7 +14,7 @@ from running_server import Install
 from bundle.decode import ImageLimits
 from bundle.manifest import Manifest
 from bundle.trust import TrustStore
-from server.engines.onnx_runtime import OnnxRuntimeOptions, onnx_runtime_factory
+from server.engines.factory import EngineOptions, engine_factory
 from server.engines.protocol import Engine
 from server.errors import ConfigurationError, UnknownModel
 from server.models.keeper import Keeper
@@ -32,7 +32,7 @@ class Kept:
         self.built: list[Engine] = []
         self.closed: list[Engine] = []
         self.wishes = Wishes(install.home.path / "serving" / "wishes.json")
-        build = onnx_runtime_factory(OnnxRuntimeOptions())
+        build = engine_factory(EngineOptions())
 
         def count(manifest: Manifest, graph: bytes) -> Engine:
             engine: Any = build(manifest, graph)

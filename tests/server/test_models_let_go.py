@@ -13,7 +13,8 @@ from running_server import Install
 
 from bundle.decode import ImageLimits
 from bundle.pack import describe_files
-from server.engines.onnx_runtime import OnnxRuntimeEngine, OnnxRuntimeOptions, onnx_runtime_factory
+from server.engines.factory import EngineOptions, engine_factory
+from server.engines.onnx_runtime import OnnxRuntimeEngine, OnnxRuntimeOptions
 from server.errors import EngineError, GraphMismatch
 from server.metrics import Metrics
 from server.models.keeper import Keeper
@@ -61,7 +62,7 @@ def test_where_weights_cannot_be_shared_the_model_serves_all_the_same(tmp_path: 
 def test_a_model_that_was_swapped_out_is_held_by_nobody(install: Install) -> None:
     install.add_bundle(version="1")
     registry = Registry()
-    build = onnx_runtime_factory(OnnxRuntimeOptions())
+    build = engine_factory(EngineOptions())
     keeper = Keeper(install.models, install.home.trust_dir, registry, build, ImageLimits())
     keeper.look()
     metrics = Metrics(None, registry, None)

@@ -16,7 +16,8 @@ from bundle.decode import ImageLimits
 from bundle.errors import ImageTooLarge
 from bundle.keys import SigningKey
 from bundle.pack import describe_files
-from server.engines.onnx_runtime import OnnxRuntimeEngine, OnnxRuntimeOptions, check_providers, onnx_runtime_factory
+from server.engines.factory import EngineOptions, engine_factory
+from server.engines.onnx_runtime import OnnxRuntimeEngine, OnnxRuntimeOptions, check_providers
 from server.errors import EngineError, GraphMismatch, ModelsLoading, ProviderMismatch, UnknownModel
 from server.models.keeper import Keeper
 from server.models.registry import Phase, Registry
@@ -25,16 +26,14 @@ from server.models.shelf import list_bundles, natural_order
 CUDA_THEN_CPU = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
-def open_registry(install: Install, options: OnnxRuntimeOptions | None = None) -> Registry:
+def open_registry(install: Install, options: EngineOptions | None = None) -> Registry:
     registry = Registry()
-    keep(install, registry, options or OnnxRuntimeOptions()).look()
+    keep(install, registry, options or EngineOptions()).look()
     return registry
 
 
-def keep(
-    install: Install, registry: Registry, options: OnnxRuntimeOptions, limits: ImageLimits | None = None
-) -> Keeper:
-    build = onnx_runtime_factory(options)
+def keep(install: Install, registry: Registry, options: EngineOptions, limits: ImageLimits | None = None) -> Keeper:
+    build = engine_factory(options)
     return Keeper(install.models, install.home.trust_dir, registry, build, limits or ImageLimits())
 
 
@@ -128,16 +127,15 @@ def test_a_manifest_whose_tensors_are_not_ours_is_refused() -> None:
 
 def test_a_missing_provider_is_an_error_unless_a_fallback_is_declared(install: Install) -> None:
     install.add_bundle()
-    assert codes(open_registry(install, OnnxRuntimeOptions(CUDA_THEN_CPU))) == {"colours.onsight": "ENGINE_PROVIDER"}
-    registry = open_registry(install, OnnxRuntimeOptions(CUDA_THEN_CPU, fallback=True))
+    assert codes(open_registry(install, EngineOptions(CUDA_THEN_CPU))) == {"colours.onsight": "ENGINE_PROVIDER"}
+    registry = open_registry(install, EngineOptions(CUDA_THEN_CPU, fallback=True))
     assert registry.models[0].engine.providers == ("CPUExecutionProvider",)
 
 
 def test_a_session_that_runs_elsewhere_than_asked_is_refused() -> None:
-    cuda = OnnxRuntimeOptions(("CUDAExecutionProvider",), fallback=True)
     with pytest.raises(ProviderMismatch, match="CUDAExecutionProvider"):
-        check_providers(("CPUExecutionProvider",), cuda)
-    check_providers(CUDA_THEN_CPU, OnnxRuntimeOptions(("CUDAExecutionProvider",)))
+        check_providers(("CPUExecutionProvider",), "CUDAExecutionProvider")
+    check_providers(CUDA_THEN_CPU, "CUDAExecutionProvider")
 
 
 def test_a_batch_gives_what_its_images_give_alone() -> None:
@@ -157,14 +155,14 @@ def test_before_loading_a_model_is_neither_found_nor_missing(new_install: Callab
     registry = Registry()
     with pytest.raises(ModelsLoading):
         registry.get(["default"], "colours")
-    keep(install, registry, OnnxRuntimeOptions()).look()
+    keep(install, registry, EngineOptions()).look()
     assert registry.phase is Phase.NO_MODELS
 
 
 def test_the_pixel_limit_of_the_server_holds_for_its_models(install: Install) -> None:
     install.add_bundle()
     registry = Registry()
-    keep(install, registry, OnnxRuntimeOptions(), ImageLimits(max_pixels=1000)).look()
+    keep(install, registry, EngineOptions(), ImageLimits(max_pixels=1000)).look()
     with pytest.raises(ImageTooLarge):
         registry.models[0].predict(RED)  # 64 x 48 = 3072 pixels
 

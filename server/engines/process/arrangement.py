@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bundle.manifest import Manifest
-from server.engines.onnx_runtime import CPU
 from server.engines.process.link import Link
 from server.engines.process.options import HostOptions
 from server.engines.process.pulse import EngineStatus, Pulse
 from server.engines.process.remote_engine import RemoteEngine
 from server.engines.process.supervisor import EngineSupervisor
 from server.engines.protocol import Engine, EngineFactory
+from server.engines.providers import CPU
 
 STOP_S = 8.0
 # An engine that is built on this host (TensorRT) can take long; until then the model shows as loading.
@@ -111,10 +111,12 @@ class EngineProcesses:
 
 def device_environment(environ: Mapping[str, str], device: int, providers: Sequence[str]) -> dict[str, str]:
     """The environment in which this device is the only one, and so number 0 for every library alike."""
-    if providers[0] == CPU:
+    if set(providers) == {CPU}:
         return dict(environ)
-    visible = [name for name in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    chosen = visible[device] if device < len(visible) else str(device)
+    chosen = str(device)
+    if "CUDA_VISIBLE_DEVICES" in environ:  # what it does not name is not ours
+        visible = [name.strip() for name in environ["CUDA_VISIBLE_DEVICES"].split(",") if name.strip()]
+        chosen = visible[device] if device < len(visible) else ""
     return {**environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": chosen}
 
 

@@ -21,6 +21,7 @@ from server.engines.process.pulse import Pulse
 from server.engines.process.staging import Staging
 from server.engines.process.wire import Status
 from server.engines.protocol import Scores
+from server.errors import DeviceFailed
 
 log = logging.getLogger("onsight.server")
 
@@ -202,6 +203,8 @@ class Lane(threading.Thread):
 def _infer(batch: Batch, count: int) -> Scores | None:
     try:
         return batch.staging.infer(count)
+    except DeviceFailed:  # whatever it is asked from now on would fail as well: only a new process can use it again
+        raise
     except Exception:  # runtimes' errors share no base class
         log.exception("model failed on a batch", extra={"model": batch.model.manifest.name, "images": count})
         return None

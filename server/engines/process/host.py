@@ -2,7 +2,7 @@
 
 The main thread talks to the workers and gathers batches; lanes run them; one more thread loads and closes models. It
 ends with its parent, whatever happens to that. SIGINT is for others; SIGTERM ends it as soon as no worker is connected.
-It opens no file but those of its runtime and no address.
+It opens no file but those of its runtime and of the engine cache, and no address.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from collections import deque
 from collections.abc import Callable
 
 from bundle.errors import OnsightError
-from server.engines.onnx_runtime import CPU
 from server.engines.process.arena import Arena
 from server.engines.process.gatherer import Gatherer, Lane
 from server.engines.process.hosted import Connection, HostedModel, Request, Seat
@@ -40,6 +39,7 @@ from server.engines.process.wire import (
     unpack_submit,
     unpack_unload,
 )
+from server.engines.providers import CPU
 from server.errors import EngineError
 from server.logs import configure_logging
 
@@ -223,7 +223,13 @@ class Host:
 
     def _tell_loaded(self, model: HostedModel, seats: list[Seat]) -> None:
         assert model.engine is not None
-        document = {"providers": list(model.engine.providers), "room": model.room}
+        engine = model.engine
+        document = {
+            "providers": list(engine.providers),
+            "library": engine.library,
+            "device": engine.device,
+            "room": model.room,
+        }
         for seat in seats:
             seat.connection.send(pack_text(Kind.LOADED, seat.handle, document), [model.package])
 
@@ -268,6 +274,8 @@ class Host:
                 "model": model.manifest.name,
                 "version": model.manifest.version,
                 "providers": ",".join(engine.providers),
+                "library": engine.library,
+                "runs_on": engine.device,
                 "batch_sizes": ",".join(map(str, sizes)),
                 "seconds": round(time.monotonic() - began, 2),
             },

@@ -12,14 +12,13 @@ from importlib import import_module
 from typing import Any, Literal
 
 from bundle.manifest import Manifest
-from server.engines.onnx_runtime import CPU, OnnxRuntimeEngine, OnnxRuntimeOptions
+from server.engines.process.batching import DEFAULT_BATCH_SIZES
 from server.engines.process.pulse import MAX_LANES
 from server.engines.protocol import Engine
+from server.engines.providers import CPU
 
 HostedFactory = Callable[[Manifest, bytes, Callable[[str], None]], Engine]
 """Builds an engine in the engine process: manifest, verified graph, and where to say how far it is."""
-
-DEFAULT_BATCH_SIZES = (1, 8, 32, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,7 @@ class HostOptions:
     """device: its number, for logs.  door, pulse: inherited file descriptors.  parent: ends with this process.
 
     batch_sizes: ascending; an accelerator runs these sizes alone, a CPU any up to the last.  lanes: batches at once.
+    home, engine_cache_bytes: see EngineOptions.
     builder: `module:function` that makes the HostedFactory from these options.
     """
 
@@ -39,7 +39,9 @@ class HostOptions:
     intra_op_threads: int = 1
     batch_sizes: tuple[int, ...] = ()
     lanes: int = 1
-    builder: str = f"{__name__}:onnx_runtime_builder"
+    home: str | None = None
+    engine_cache_bytes: int = 0
+    builder: str = "server.engines.factory:hosted_engines"
     log_format: Literal["text", "json"] = "text"
     log_level: str = "info"
 
@@ -67,15 +69,3 @@ class HostOptions:
         module, _, name = self.builder.partition(":")
         factory: HostedFactory = getattr(import_module(module), name)(self)
         return factory
-
-
-def onnx_runtime_builder(options: HostOptions) -> HostedFactory:
-    """Engines of ONNX Runtime, whatever the provider."""
-    accelerated = options.providers[0] != CPU
-    largest = max(options.batch_sizes or DEFAULT_BATCH_SIZES) if accelerated or options.batch_sizes else None
-    runtime = OnnxRuntimeOptions(options.providers, options.fallback, options.intra_op_threads, max_batch=largest)
-
-    def build(manifest: Manifest, graph: bytes, progress: Callable[[str], None]) -> Engine:
-        return OnnxRuntimeEngine(manifest, graph, runtime)
-
-    return build

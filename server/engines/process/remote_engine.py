@@ -19,8 +19,9 @@ from bundle.manifest import Manifest
 from server.engines.process.link import EngineLost, Link
 from server.engines.process.package import create_package
 from server.engines.process.pulse import EngineState
-from server.engines.process.remote_model import Package, Phase, RemoteModel, expired, moment_of
+from server.engines.process.remote_model import Package, Phase, RemoteModel, Runtime, expired, moment_of
 from server.engines.protocol import Scores
+from server.engines.providers import CPU
 from server.errors import EngineError, EngineRestarting
 
 # A call that names no deadline (golden replay, warm-up) waits no longer than this.
@@ -52,10 +53,22 @@ class RemoteEngine:
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """What really runs the model, on the device that is worst off."""
-        return max(
-            (model.standing.providers for model in self._models if model.standing.providers), key=len, default=()
-        )
+        """What runs the model; all that do, where devices differ."""
+        return tuple(dict.fromkeys(name for runtime in self._runtimes for name in runtime.providers))
+
+    @property
+    def library(self) -> str:
+        return ", ".join(dict.fromkeys(runtime.library for runtime in self._runtimes))
+
+    @property
+    def device(self) -> str:
+        return ", ".join(dict.fromkeys(runtime.device for runtime in self._runtimes))
+
+    @property
+    def _runtimes(self) -> list[Runtime]:
+        """Of each process that has loaded it, those that run it on a CPU first: these are worth a look."""
+        found = [model.runtime for model in self._models if model.runtime is not None]
+        return sorted(found, key=lambda runtime: runtime.providers[0] != CPU)
 
     @property
     def ready(self) -> bool:

@@ -25,7 +25,7 @@ from server.engines.process.link import EngineLost, Link, Wire
 from server.engines.process.slots import SlotPool
 from server.engines.process.wire import MAX_REQUEST_SLOTS, Kind, Load, Status, Submit, pack_load, pack_submit
 from server.engines.protocol import Scores
-from server.errors import DeadlineExceeded, EngineError, GraphMismatch, ProviderMismatch, QueueFull
+from server.errors import DeadlineExceeded, DeviceFailed, EngineError, GraphMismatch, ProviderMismatch, QueueFull
 
 # How long a request waits for a free slot before the queue counts as full.
 ROOM_WAIT_S = 0.05
@@ -33,7 +33,9 @@ ROOM_WAIT_S = 0.05
 MAX_LOAD_LOSSES = 3
 
 QUEUED = "queued"
-_ERRORS: dict[str, type[EngineError]] = {each.code: each for each in (EngineError, ProviderMismatch, GraphMismatch)}
+_ERRORS: dict[str, type[EngineError]] = {
+    each.code: each for each in (EngineError, ProviderMismatch, GraphMismatch, DeviceFailed)
+}
 
 
 class Package:
@@ -74,12 +76,20 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """phase, what really runs it, how far loading is, and why it failed."""
+    """phase, how far loading is, and why it failed."""
 
     phase: Phase
-    providers: tuple[str, ...] = ()
     progress: str = "waiting for the engine process"
     error: EngineError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What runs a model, as its engine says: see Engine."""
+
+    providers: tuple[str, ...]
+    library: str
+    device: str
 
 
 class _Request:
@@ -207,6 +217,7 @@ class RemoteModel:
         self.handle = 0
         self.link = link
         self.standing = Standing(Phase.LOADING)
+        self.runtime: Runtime | None = None  # that has loaded it last
         self._package = package
         self._slots = slots
         self._changed = changed
@@ -287,7 +298,8 @@ class RemoteModel:
         elif self._desk is not None:
             self._proven = True
             self._desk.room = min(int(document["room"]), MAX_REQUEST_SLOTS)
-            self._stand(Standing(Phase.READY, tuple(document["providers"]), "ready"))
+            self.runtime = Runtime(tuple(document["providers"]), str(document["library"]), str(document["device"]))
+            self._stand(Standing(Phase.READY, "ready"))
 
     def on_lost(self) -> None:
         desk, self._desk = self._desk, None
