@@ -10,10 +10,12 @@ import re
 from time import perf_counter
 
 from flask import Flask, Response, g, request
+from pydantic import BaseModel
 from werkzeug.routing import BaseConverter
 
 from server.auth import register_auth
 from server.context import EXTENSION, ServerContext, context
+from server.openapi.document import check_described
 from server.problems import Problem, register_problems
 from server.request_facts import SECURITY_HEADERS, log_request, request_id_of
 from server.routes.admin import admin
@@ -23,6 +25,7 @@ from server.routes.pages import pages
 from server.routes.predict import cloud
 from server.routes.v1 import v1
 from server.routes.v2 import v2
+from server.routes.v2_infer import v2_infer
 from server.uploads import FORM_OVERHEAD_BYTES, SPARE_FORM_PARTS, UploadRequest, discard_body
 
 PLAIN_ADDRESS = re.compile(r"/(?:[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*/?)?")
@@ -44,20 +47,29 @@ def create_app(parts: ServerContext) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = max(settings.max_image_bytes + FORM_OVERHEAD_BYTES, settings.max_request_bytes)
     app.config["MAX_FORM_MEMORY_SIZE"] = FORM_OVERHEAD_BYTES
     app.config["MAX_FORM_PARTS"] = settings.max_images_per_request + SPARE_FORM_PARTS
-    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = None  # asked for again, by ETag: pages and scripts are of one version
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.compact = True  # type: ignore[attr-defined]
+    app.json.default = _to_json  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False  # with and without: never a redirect, which would lose the body
     app.url_map.merge_slashes = False
     app.url_map.converters["name"] = NameConverter
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
-    for blueprint in (health, cloud, v1, v2, admin, metrics, pages):
+    for blueprint in (health, cloud, v1, v2, v2_infer, admin, metrics, pages):
         app.register_blueprint(blueprint)
     register_auth(app)
+    check_described(app)
     register_problems(app)
     app.after_request(_finish)
     return app
+
+
+def _to_json(value: object) -> object:
+    """What is no JSON value by itself: parts of a manifest."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"expected a JSON value or a pydantic model, found {type(value).__name__}")
 
 
 def _begin() -> None:
@@ -84,14 +96,14 @@ def _finish(response: Response) -> Response:
     parts = context()
     parts.metrics.answered(request.method if request.url_rule else "-", route, response.status_code)
     if "problem_code" in g and "model" in g:
-        parts.metrics.failed(g.problem_code)
+        parts.metrics.failed(g.problem_code, g.model, g.version)
     log_request(
         g.request_id,
         request.method,
         route,
         response.status_code,
         g.started,
-        {name: g.get(name) for name in ("token_name", "model", "problem_code") if name in g},
+        {name: g.get(name) for name in ("token_name", "model", "version", "problem_code") if name in g},
         quiet=request.endpoint in ("static", "health.live", "health.ready") and response.status_code < 400,
     )
     return response

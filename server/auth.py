@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from flask import Flask, Request, current_app, g, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from server.context import ServerContext, context
 from server.errors import ConfigurationError
@@ -47,6 +48,12 @@ def requires(scope: Scope) -> Callable[[View], View]:
     return mark
 
 
+def rule_of_view(endpoint: str, view: Callable[..., Any]) -> Scope | None:
+    """The scope that opens a view; None for one that is public."""
+    rule = _PUBLIC if endpoint == "static" else getattr(view, _RULE)
+    return None if rule == _PUBLIC else Scope(rule)
+
+
 def register_auth(app: Flask) -> None:
     """Check every request. Call after all routes stand: a view without a rule raises ConfigurationError."""
     for name, view in app.view_functions.items():
@@ -79,8 +86,18 @@ def _rule_of(req: Request) -> Scope | str | None:
     if req.endpoint is not None and req.routing_exception is None:
         rule: Scope | str = getattr(current_app.view_functions[req.endpoint], _RULE)
         return rule
+    if isinstance(req.routing_exception, MethodNotAllowed) and _is_public(req, req.routing_exception):
+        return _PUBLIC
     closed = any(req.path == prefix or req.path.startswith(f"{prefix}/") for prefix in CLOSED_PREFIXES)
     return None if closed else _PUBLIC
+
+
+def _is_public(req: Request, refused: MethodNotAllowed) -> bool:
+    """Whether the methods that the address does take are for everybody: then so is the word that this is none."""
+    adapter = current_app.create_url_adapter(req)
+    assert adapter is not None
+    views = [adapter.match(method=method)[0] for method in refused.valid_methods or ()]
+    return all(rule_of_view(name, current_app.view_functions[name]) is None for name in views)
 
 
 def authorise(environ: Environ, rule: Scope | str | None, parts: ServerContext) -> TokenRecord | None:

@@ -60,7 +60,7 @@ class FastLane:
             headers = list(problem.headers.items())
             fields["problem_code"] = problem.code
             if "model" in fields:
-                self._parts.metrics.failed(problem.code)
+                self._parts.metrics.failed(problem.code, str(fields["model"]), str(fields["version"]))
             discard_body(environ["wsgi.input"], self._parts.settings.max_image_bytes)
         headers += [
             *SECURITY_HEADERS, ("Cache-Control", "no-store"), ("X-Request-ID", request_id),
@@ -81,7 +81,7 @@ class FastLane:
             fields["token_name"] = record.name
         projects = (address[2],) if address[1] else (PRETRAINED_PROJECT, DEFAULT_PROJECT)
         with parts.registry.lease(projects, address[3] or address[4], wait_s=parts.settings.load_wait_s) as model:
-            fields["model"] = model.label
+            fields["model"], fields["version"] = model.label, model.manifest.version
             prediction = model.predict(read_raw(environ["wsgi.input"], length, parts.settings.max_image_bytes))
             queue_s = queue_seconds(environ)
             answer: Any = bare_scores(prediction)

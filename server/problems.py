@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import logging
 from http import HTTPStatus
+from typing import Annotated, NotRequired
 
 from flask import Flask, Response, g, request
+from pydantic import Field
+from typing_extensions import TypedDict
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from bundle.errors import CorruptImage, EmptyImage, ImageError, ImageTooLarge, OnsightError, UnsupportedImage
@@ -52,7 +55,20 @@ HTTP_DETAILS: dict[int, tuple[str, str]] = {
     405: ("METHOD_NOT_ALLOWED", "This address does not take this method; see the Allow header."),
     413: ("BODY_TOO_LARGE", "The request is larger than this server accepts."),
     415: ("UNSUPPORTED_MEDIA_TYPE", "The request's content type is not accepted here."),
+    416: ("RANGE_INVALID", "The file is shorter than the range that was asked for."),
 }
+
+
+class ProblemDocument(TypedDict):
+    """An error, as RFC 9457 has it, with a stable code."""
+
+    type: Annotated[str, Field(description="the code as a URN")]
+    title: Annotated[str, Field(description="the status in words")]
+    status: int
+    detail: Annotated[str, Field(description="what was expected, what was found, what to do; for people")]
+    code: Annotated[str, Field(description="stable, for machines")]
+    request_id: Annotated[str, Field(description="the log has the story under this id")]
+    error: NotRequired[Annotated[str, Field(description="`detail` once more, for clients of /v2 alone")]]
 
 
 class Problem(Exception):
@@ -71,7 +87,7 @@ class Problem(Exception):
 
 def problem_document(status: HTTPStatus, code: str, detail: str, request_id: str) -> bytes:
     """The JSON bytes of one problem."""
-    document = {
+    document: ProblemDocument = {
         "type": f"urn:onsight:problem:{code.lower().replace('_', '-')}",
         "title": status.phrase,
         "status": int(status),

@@ -1,91 +1,19 @@
 // The page of the inference server: images in, answers out, through /v1 and with the visitor's own token.
 // Everything that comes from a server or a file is set as text, never as markup.
 
-const TOKEN_KEY = "onsight.token";
+import {
+  byId, call, copyTo, forgetToken, icon, keepTabs, listenForToken, make, megabytes, milliseconds, openTokenDialog, percent,
+  POLL_MS, ServerProblem, token, watchHealth,
+} from "./page.js";
+
 const AT_ONCE = 2;          // images on their way at the same time
 const SHOWN_SCORES = 6;
-const POLL_MS = 1500;
 
-const byId = (id) => document.getElementById(id);
 const state = { models: [], chosen: null, items: [], selected: null, running: 0, afterToken: null };
 let anonymous = document.body.dataset.anonymous === "true";  // until the server says otherwise to this visitor
 const maxBytes = Number(document.body.dataset.maxBytes);
 
-const token = () => sessionStorage.getItem(TOKEN_KEY) || "";
-
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-function icon(path) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 20 20");
-  svg.setAttribute("aria-hidden", "true");
-  const shape = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  shape.setAttribute("d", path);
-  svg.append(shape);
-  return svg;
-}
-
-const percent = (fraction) => `${(fraction * 100).toFixed(1)} %`;
-const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
-const megabytes = (bytes) => `${bytes >= 1048576 ? Math.round(bytes / 1048576) + " MB" : Math.round(bytes / 1024) + " KB"}`;
-
 // ---------------------------------------------------------------- server
-
-class ServerProblem extends Error {
-  constructor(document) {
-    super(document.detail);
-    Object.assign(this, document);
-  }
-}
-
-async function call(path, options = {}) {
-  const headers = { ...(options.headers || {}) };
-  if (token()) headers["X-Auth-token"] = token();
-  let response;
-  try {
-    response = await fetch(path, { ...options, headers, cache: "no-store" });
-  } catch {
-    throw new ServerProblem({ title: "No answer", detail: "The server cannot be reached. Is it still running?", code: "UNREACHABLE" });
-  }
-  const body = await response.json().catch(() => null);
-  if (response.ok) return body;
-  throw new ServerProblem(body || { title: "Error", detail: `The server answered ${response.status}.`, code: "HTTP", status: response.status });
-}
-
-function showStatus(kind, text, where = "") {
-  const status = byId("status");
-  status.className = `status ${kind}`;
-  status.lastElementChild.replaceChildren(text, make("span", "where", where));
-}
-
-async function refreshHealth() {
-  let health;
-  try {
-    const response = await fetch("/health/ready", { cache: "no-store" });
-    health = await response.json();
-  } catch {
-    showStatus("down", "Not reachable");
-    setTimeout(refreshHealth, POLL_MS);
-    return;
-  }
-  if (health.status === "ready") {
-    const where = health.providers.map((name) => name.replace("ExecutionProvider", "")).join(", ");
-    const count = health.models.length;
-    showStatus("ready", "Ready", ` · ${count} ${count === 1 ? "model" : "models"} · ${where}`);
-    await refreshModels();
-  } else if (health.status === "no_models") {
-    showStatus("wait", "No model");
-    await refreshModels();
-  } else {
-    showStatus("wait", health.status === "draining" ? "Stopping" : "Loading models");
-    setTimeout(refreshHealth, POLL_MS);
-  }
-}
 
 async function refreshModels() {
   if (!token() && !anonymous) {
@@ -421,37 +349,14 @@ function captionOf(item) {
 
 // ---------------------------------------------------------------- token
 
-function openTokenDialog(message = "") {
-  byId("token").value = "";
-  byId("token-forget").hidden = !token();
-  byId("token-error").hidden = !message;
-  byId("token-error").textContent = message;
-  if (!byId("token-dialog").open) byId("token-dialog").showModal();
-  byId("token").focus();
-}
-
 function refuseToken(problem) {
   if (!token()) { anonymous = false; showTokenNotice(); return; }  // else waiting images would be sent again at once
-  sessionStorage.removeItem(TOKEN_KEY);
+  forgetToken();
   showTokenNotice();
   openTokenDialog(problem.detail);
 }
 
-byId("token-button").addEventListener("click", () => openTokenDialog());
-byId("token-cancel").addEventListener("click", () => byId("token-dialog").close());
-byId("token-forget").addEventListener("click", () => {
-  sessionStorage.removeItem(TOKEN_KEY);
-  location.reload();
-});
-byId("token-form").addEventListener("submit", (event) => {
-  const value = byId("token").value.trim();
-  // a header cannot hold anything else, and a token never does
-  if (!/^[\x21-\x7e]+$/.test(value)) {
-    event.preventDefault();
-    openTokenDialog("Paste the whole token; it begins with onsight_");
-    return;
-  }
-  sessionStorage.setItem(TOKEN_KEY, value);
+listenForToken(() => {
   document.body.dataset.tokensExist = "true";
   refreshModels();
 });
@@ -473,43 +378,12 @@ function showSnippet() {
   byId("snippet-code").textContent = snippetText();
 }
 
-const tabs = [...document.querySelectorAll("[role=tab]")];
-function chooseTab(tab) {
+keepTabs(byId("tab-curl").parentElement, byId("snippet"), (tab) => {
   snippetKind = tab.dataset.kind;
-  for (const one of tabs) {
-    one.setAttribute("aria-selected", String(one === tab));
-    one.tabIndex = one === tab ? 0 : -1;
-  }
-  byId("snippet").setAttribute("aria-labelledby", tab.id);
   showSnippet();
-}
-tabs.forEach((tab, index) => {
-  tab.addEventListener("click", () => chooseTab(tab));
-  tab.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    const next = tabs[(index + step + tabs.length) % tabs.length];
-    next.focus();
-    chooseTab(next);
-  });
 });
-
-byId("copy").addEventListener("click", async (event) => {
-  const button = event.currentTarget;
-  const text = snippetText();
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {  // without TLS there is no clipboard interface: the old way
-    const area = Object.assign(document.createElement("textarea"), { value: text });
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-  }
-  button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 1600);
-});
+copyTo(byId("copy"), snippetText);
 
 byId("max-size").textContent = megabytes(maxBytes);
 showSnippet();
-refreshHealth();
+watchHealth(refreshModels);

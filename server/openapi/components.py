@@ -1,0 +1,87 @@
+"""What the whole document shares: its head, the names in addresses, headers, tokens, and the shape of a problem."""
+
+from __future__ import annotations
+
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter
+
+from server.openapi.describe import BINARY, Answer, Content, Description, Group, Parameter
+from server.problems import ProblemDocument
+
+INFO: dict[str, Any] = {
+    "title": "Onsight inference server",
+    "summary": "Image classification on your own machines.",
+    "description": (
+        "Every call is taken with and without a trailing slash. Where a call needs a token, send it in the header"
+        " `X-Auth-token` or as `Authorization: Bearer`; `onsight token create NAME --scope SCOPE` makes one. Errors are"
+        " problem documents (RFC 9457) with a stable `code`."
+    ),
+    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+}
+
+TAGS: list[dict[str, str]] = [
+    {"name": Group.PREDICT, "description": "An image in, labels and scores out."},
+    {"name": Group.MODELS, "description": "Which models there are, and everything about one."},
+    {"name": Group.V2, "description": "What `tritonclient[http]` and KServe speak. A model of the project `default`"
+     " goes by its name, one of another project by `project__name`."},
+    {"name": Group.CHANGE, "description": "For operators: models by name, never by path; a token of the scope"
+     " `admin`."},
+    {"name": Group.WATCH, "description": "For load balancers, service managers and Prometheus."},
+    {"name": Group.PAGES, "description": "What a browser shows, and this document."},
+]  # fmt: skip
+
+PATH_PARAMETERS: dict[str, tuple[str, str]] = {
+    "project": ("The model's project: its folder below the models folder, or `default`.", "default"),
+    "name": ("The model's name.", "trash"),
+    "model": ("The model's name.", "trash"),
+    "version": ("A version that serves; see `GET /v1/models`.", "1"),
+}
+
+HEADERS: dict[str, Any] = {
+    "X-Request-ID": {
+        "description": "The request's own `X-Request-ID` where it has a plain one, else a new one; the log has it too.",
+        "schema": {"type": "string"},
+    },
+    "Allow": {"description": "The methods that the address takes.", "schema": {"type": "string"}},
+    "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}},
+    "ETag": {"description": "Send it as `If-None-Match` to ask whether anything has changed.",
+             "schema": {"type": "string"}},
+    "Location": {"description": "Where it is.", "schema": {"type": "string"}},
+}  # fmt: skip
+
+SECURITY: dict[str, Any] = {
+    "token": {"type": "apiKey", "in": "header", "name": "X-Auth-token", "description": "`onsight token create`"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The same token as `Authorization: Bearer`."},
+}
+
+IF_NONE_MATCH = Parameter("If-None-Match", "header", "The ETag of the copy that you have.", {"type": "string"})
+
+STATIC = Description(
+    Group.PAGES,
+    "A file of the pages: style, script, icon",
+    parameters=(
+        Parameter("filename", "path", "The file's name.", {"type": "string", "pattern": "^[a-z]+[.](css|js|svg)$"},
+                  "onsight.css"),
+        IF_NONE_MATCH,
+    ),
+    answers={
+        200: Answer(
+            "The file.",
+            tuple(Content(kind, BINARY) for kind in ("text/css", "text/javascript", "image/svg+xml")),
+            ("ETag",),
+        ),
+        206: Answer("The part that the header Range asks for.", tuple(
+            Content(kind, BINARY) for kind in ("text/css", "text/javascript", "image/svg+xml")
+        )),
+        304: Answer("Nothing has changed."),
+    },
+    problems=("RANGE_INVALID",),
+)  # fmt: skip
+
+
+def problem_schema() -> dict[str, Any]:
+    """Of every error; what each field means is said at its type."""
+    schema = TypeAdapter(ProblemDocument).json_schema()
+    assert set(schema["properties"]) == set(get_type_hints(ProblemDocument))
+    return schema
