@@ -1,13 +1,11 @@
-"""TensorRT and a GPU's memory where there are none: the same calls under the same rules, computed by ONNX Runtime.
+"""TensorRT where there is none: the same calls under the same rules, computed by ONNX Runtime. See fake_gpu for memory.
 
-As strict as the real ones: a stream's work is done when it is waited for and not before; copies take pinned memory and
-stay within their blocks; a thread must have made the device current; shapes must be in the profile; the monitor is
-called from other threads, and an exception of it would end the process. A rule that is broken is an AssertionError.
+As strict as the real one: networks are strongly typed, shapes must be in the profile, the monitor is called from other
+threads, and an exception of it would end the process. A rule that is broken is an AssertionError.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import threading
@@ -20,127 +18,15 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from numpy.typing import DTypeLike, NDArray
+from fake_gpu import PROBE, FakeGpu, FakeMemory
 
 from server.engines.device_memory import require_device
-from server.engines.device_probe import Device, DeviceProbe
+from server.engines.device_probe import DeviceProbe
 from server.engines.factory import EngineBuilder, EngineOptions
 from server.engines.process.options import HostedFactory, HostOptions
 from server.engines.tensorrt.provider import TensorRTOptions, TensorRTProvider
-from server.errors import DeviceFailed
 
-L4 = Device(0, "NVIDIA L4", "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f", (8, 9), 58, 23 * 1024**3)
-PROBE = DeviceProbe((L4,), "580.82.07", "13.1")
 PHASES = (("Building engine", None, 2), ("Timing tactics", "Building engine", 10))
-BREAKS_THE_DEVICE = (0, 0, 5)  # the first pixel of an image that no device survives
-
-
-class FakeGpu:
-    """A device's memory. room: bytes.  broken: it refuses every call from now on."""
-
-    def __init__(self, room: int = 1 << 40) -> None:
-        self.room = room
-        self.broken = False
-        self.blocks: dict[int, NDArray[np.uint8]] = {}
-        self.pinned: dict[int, NDArray[Any]] = {}
-        self.streams: dict[int, list[Callable[[], None]]] = {}
-        self.most_streams_busy = 0
-        self._handles = itertools.count(1)
-        self._addresses = itertools.count(0x7F00_0000_0000, 1 << 32)
-        self._current = threading.local()
-
-    def make_current(self) -> None:
-        self._current.set = True
-
-    def check(self) -> None:
-        assert getattr(self._current, "set", False), "this thread has not made the device its own"
-        if self.broken:
-            raise DeviceFailed("device: expected cudaMemcpyAsync to succeed, found cudaErrorIllegalAddress.")
-
-    def block(self, address: int, size: int) -> NDArray[np.uint8]:
-        block = self.blocks[address]
-        assert size <= len(block), f"{size} bytes do not fit into a block of {len(block)}"
-        return block[:size]
-
-    def enqueue(self, stream: int, work: Callable[[], None]) -> None:
-        self.streams[stream].append(work)
-        self.most_streams_busy = max(self.most_streams_busy, sum(bool(queue) for queue in self.streams.values()))
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.blocks or self.pinned or self.streams)
-
-
-class FakeMemory:
-    """DeviceMemory on a FakeGpu."""
-
-    library = "fake memory 1.0"
-    device = L4
-
-    def __init__(self, gpu: FakeGpu) -> None:
-        self.gpu = gpu
-        self.make_current = gpu.make_current
-
-    def allocate(self, size: int) -> int:
-        self.gpu.check()
-        if size > self.gpu.room - sum(map(len, self.gpu.blocks.values())):
-            raise DeviceFailed("device: expected cudaMalloc to succeed, found cudaErrorMemoryAllocation.")
-        address = next(self.gpu._addresses)
-        self.gpu.blocks[address] = np.full(size, 0xAB, np.uint8)
-        return address
-
-    def free(self, address: int) -> None:
-        del self.gpu.blocks[address]
-
-    def pinned(self, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
-        self.gpu.check()
-        array = np.zeros(tuple(shape), dtype)
-        self.gpu.pinned[array.ctypes.data] = array
-        return array
-
-    def free_pinned(self, array: NDArray[Any]) -> None:
-        del self.gpu.pinned[array.ctypes.data]
-
-    def new_stream(self) -> int:
-        self.gpu.check()
-        handle = next(self.gpu._handles)
-        self.gpu.streams[handle] = []
-        return handle
-
-    def free_stream(self, stream: int) -> None:
-        assert not self.gpu.streams.pop(stream) or self.gpu.broken, "work is on its way"
-
-    def copy_in(self, address: int, source: NDArray[Any], stream: int) -> None:
-        self._check_pinned(source)
-        block = self.gpu.block(address, source.nbytes)
-
-        def copy() -> None:
-            if source.ndim == 4 and BREAKS_THE_DEVICE in {tuple(map(int, image[0, 0])) for image in source}:
-                self.gpu.broken = True
-            block[:] = source.reshape(-1).view(np.uint8)
-
-        self.gpu.enqueue(stream, copy)
-
-    def copy_out(self, target: NDArray[Any], address: int, stream: int) -> None:
-        self._check_pinned(target)
-        block = self.gpu.block(address, target.nbytes)
-
-        def copy() -> None:
-            target.reshape(-1).view(np.uint8)[:] = block
-
-        self.gpu.enqueue(stream, copy)
-
-    def synchronize(self, stream: int) -> None:
-        self.gpu.check()
-        queue = self.gpu.streams[stream]
-        while queue:
-            queue.pop(0)()
-        self.gpu.check()
-
-    def _check_pinned(self, array: NDArray[Any]) -> None:
-        self.gpu.check()
-        assert array.flags.c_contiguous
-        assert array.ctypes.data in self.gpu.pinned, "not pinned"
 
 
 class _Severity(Enum):
@@ -226,8 +112,9 @@ class _Network:
 
 
 class _Complaint:
-    def __init__(self, node: int, code: str, text: str) -> None:
+    def __init__(self, node: int, operator: str, code: str, text: str) -> None:
         self.node = lambda: node
+        self.node_operator = lambda: operator
         self.code = lambda: Enum("ErrorCode", [code])[code]
         self.desc = lambda: text
 
@@ -248,12 +135,12 @@ class _Parser:
         try:
             model = onnx.load_model_from_string(graph)
         except Exception as error:
-            self._complaints.append(_Complaint(-1, "MODEL_DESERIALIZE_FAILED", str(error)))
+            self._complaints.append(_Complaint(-1, "", "MODEL_DESERIALIZE_FAILED", str(error)))
             return False
         for number, node in enumerate(model.graph.node):
             if node.op_type in self._trt.unsupported:
                 text = f"No importer registered for op:\n {node.op_type}"
-                self._complaints.append(_Complaint(number, "UNSUPPORTED_NODE", text))
+                self._complaints.append(_Complaint(number, node.op_type, "UNSUPPORTED_NODE", text))
         self._network.graph = graph
         self._network.inputs = [_Tensor(value) for value in model.graph.input]
         self._network.outputs = [_Tensor(value) for value in model.graph.output]

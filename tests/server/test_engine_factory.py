@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from color_bundle import color_graph
 from engine_rig import check_scores, color_manifest, expected_scores, random_images
-from fake_tensorrt import PROBE, FakeGpu, FakeTensorRT, fake_builder
+from fake_gpu import PROBE, FakeGpu
+from fake_tensorrt import FakeTensorRT, fake_builder
 
 from server.engines.device_probe import DeviceProbe
 from server.engines.factory import EngineBuilder, EngineOptions

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from color_bundle import SIDE, color_graph
 from engine_rig import Rig, check_scores, color_manifest, commanding, engine_rig, expected_scores, random_images
-from fake_tensorrt import BREAKS_THE_DEVICE, L4, PROBE, FakeGpu, FakeTensorRT, open_provider
+from fake_gpu import BREAKS_THE_DEVICE, L4, PROBE, FakeGpu
+from fake_tensorrt import FakeTensorRT, open_provider
 
 from server.engines.device_probe import DeviceProbe
 from server.engines.process.arrangement import LOAD_TIMEOUT_S
@@ -161,7 +162,7 @@ def test_a_build_asks_for_full_precision_one_profile_and_bounded_memory(
     row = (SIDE, SIDE, 3)
     assert config.profiles[0].shapes == {"images": ((1, *row), (4, *row), (8, *row))}
     assert said[0].startswith("building the TensorRT engine: 0%")
-    monkeypatch.setattr("fake_tensorrt.FakeMemory.device", dataclasses.replace(L4, memory_bytes=2 << 30))
+    monkeypatch.setattr("fake_gpu.FakeMemory.device", dataclasses.replace(L4, memory_bytes=2 << 30))
     build(options, trt)
     assert trt.builds[1].limits == {trt.MemoryPoolType.WORKSPACE: 1 << 30}
 
@@ -207,10 +208,10 @@ def test_an_engine_of_another_kind_of_board_is_not_used(
     change: dict[str, Any], options: TensorRTOptions, trt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(options, trt)
-    monkeypatch.setattr("fake_tensorrt.FakeMemory.device", dataclasses.replace(L4, uuid="GPU-of-the-same-kind"))
+    monkeypatch.setattr("fake_gpu.FakeMemory.device", dataclasses.replace(L4, uuid="GPU-of-the-same-kind"))
     build(options, trt)
     assert len(trt.builds) == 1
-    monkeypatch.setattr("fake_tensorrt.FakeMemory.device", dataclasses.replace(L4, **change))
+    monkeypatch.setattr("fake_gpu.FakeMemory.device", dataclasses.replace(L4, **change))
     build(options, trt)
     assert len(trt.builds) == 2
 
@@ -293,8 +294,8 @@ def test_every_complaint_of_the_parser_is_told(options: TensorRTOptions, trt: Fa
     trt.unsupported = {"MatMul", "Softmax"}
     with pytest.raises(EngineError) as failure:
         build(options, trt)
-    assert "node 2 (UNSUPPORTED_NODE): No importer registered for op: MatMul" in str(failure.value)
-    assert "node 3 (UNSUPPORTED_NODE): No importer registered for op: Softmax" in str(failure.value)
+    assert "node 2 (MatMul, UNSUPPORTED_NODE): No importer registered for op: MatMul" in str(failure.value)
+    assert "node 3 (Softmax, UNSUPPORTED_NODE): No importer registered for op: Softmax" in str(failure.value)
     assert "Set ONSIGHT_PROVIDERS to cuda" in str(failure.value)
     with pytest.raises(EngineError, match="MODEL_DESERIALIZE_FAILED"):
         open_provider(options, PROBE, trt.gpu, trt).build(color_manifest(), b"\x08\x0anot a graph", lambda text: None)

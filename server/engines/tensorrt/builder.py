@@ -101,7 +101,8 @@ def parse_network(trt: Any, trt_log: TensorRTLog, builder: Any, graph: bytes) ->
 
 
 def _describe(error: Any) -> str:
-    return f"node {error.node()} ({error.code().name}): {' '.join(str(error.desc()).split())}"
+    operator, code, text = error.node_operator() or "-", error.code().name, " ".join(str(error.desc()).split())
+    return f"node {error.node()} ({operator}, {code}): {text}"
 
 
 def _profile(builder: Any, network: Any, request: BuildRequest) -> Any:
