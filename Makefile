@@ -10,7 +10,7 @@ help:
 	@echo "make test      all tests (PYTEST_ARGS='-m \"not slow\"' for the fast ones)"
 	@echo "make check     ruff, mypy --strict, import-linter, pytest"
 	@echo "make demo      train, export, serve and predict on a real data set"
-	@echo "make bench     measure, and say where the figures go"
+	@echo "make bench     measure, and say where the figures go (serving alone takes 20 minutes)"
 
 install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -33,4 +33,5 @@ demo:
 	./scripts/install_linux.sh --demo
 
 bench: install
+	@./scripts/install_test_tools.sh
 	$(BIN)/python -m benchmarks

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("decode", "extraction", "snapshot", "quality")
+BENCHMARKS = ("decode", "extraction", "snapshot", "quality", "serving")
 
 failed = []
 for name in BENCHMARKS:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What tests need beside Python packages: Debian's chromium (pages), nginx (the proxy in front), buildah (images), and
-# for the installer shellcheck and systemd's analyzer.
+# What tests need beside Python packages: Debian's chromium (pages), nginx (the proxy in front), buildah (images), wrk
+# (load), and for the installer shellcheck and systemd's analyzer.
 # Without one of them, or without the right to install it, its tests are skipped and say so.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
@@ -9,6 +9,7 @@ missing=()
 command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core)
 command -v nginx >/dev/null || missing+=(nginx-light)
 command -v buildah >/dev/null || missing+=(buildah)
+command -v wrk >/dev/null || missing+=(wrk)
 command -v shellcheck >/dev/null || missing+=(shellcheck)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 [ ${#missing[@]} -gt 0 ] || exit 0

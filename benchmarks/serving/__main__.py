@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.serving.contender import Contender, Setup
-from benchmarks.serving.limit import Limit
+from benchmarks.serving.limit import LIMIT, Limit
 from benchmarks.serving.load import LoadError, require_wrk
 from benchmarks.serving.machine import machine_facts, pinned
 from benchmarks.serving.measure import Outcome, Plan, measure
 from benchmarks.serving.model import open_model, train_on_trashnet, train_tiny
-from benchmarks.serving.ours import SCALED_DECODE_TOLERANCE, Onsight
+from benchmarks.serving.ours import Onsight
 from benchmarks.serving.peer import FOLDER, PEERS, Peer
 from benchmarks.serving.photos import Size, make_photos, parse_size
 from benchmarks.serving.plot import throughput_plot
@@ -32,13 +32,9 @@ from benchmarks.shared_data import require_data, unpack_trashnet
 from bundle.cores import usable_cores
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
-LIMIT = Limit("limit", "limit, no HTTP", 1e-6, scaled=False)
-OURS: tuple[Contender, ...] = (
-    Limit("limit-scaled", "limit with our decoding", SCALED_DECODE_TOLERANCE, scaled=True),
-    Onsight("onsight", "Onsight"),
-    Onsight("onsight-int8", "Onsight, int8", "int8"),
-)
-DEFAULT = ("limit", *(contender.name for contender in OURS), *PEERS)
+LIMITS = (Limit(), Limit(scaled=True))
+OURS = (Onsight("onsight", "Onsight"), Onsight("onsight-int8", "Onsight, int8", "int8"))
+DEFAULT = (*(contender.name for contender in (*LIMITS, *OURS)), *PEERS)
 SMOKE = ("limit", "limit-scaled", "onsight")
 START_S, SAMPLE_OVERHEAD_S = 12.0, 0.35  # for the estimate
 
@@ -56,7 +52,7 @@ def main() -> None:
     print(f"about {estimate_s / 60:.0f} minutes, and longer where peers are installed first", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="onsight-benchmark-") as name:
         setup, facts = set_up(chosen, contenders, Path(name))
-        outcome = measure(contenders, LIMIT, setup, plan)
+        outcome = measure(contenders, LIMITS, setup, plan)
     publish(outcome, plan, facts, contenders, chosen)
 
 
@@ -97,7 +93,7 @@ def publish(
     order = {contender.name: place for place, contender in enumerate(contenders)}
     outcome.samples.sort(key=lambda each: (plan.cells.index(each.cell), order[each.contender], each.round))
     peers = [contender.name for contender in contenders if contender.is_peer]
-    rows = summarise(outcome.samples, LIMIT.name, peers)
+    rows = summarise(outcome.samples, LIMIT, peers)
     if chosen.out:
         document = {"facts": asdict(facts), "plan": asdict(plan), **asdict(outcome), "rows": [asdict(r) for r in rows]}
         chosen.out.write_text(json.dumps(document, indent=1) + "\n")
@@ -116,7 +112,7 @@ def make_contender(name: str) -> Contender:
     """Raises ValueError for a name that there is not."""
     if is_peer(name):
         return Peer(name)
-    for contender in (LIMIT, *OURS):
+    for contender in (*LIMITS, *OURS):
         if contender.name == name:
             return contender
     raise ValueError(f"{name}: expected one of {', '.join(DEFAULT)}, or a peer's variant such as fastapi:loop")

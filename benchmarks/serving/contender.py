@@ -49,10 +49,15 @@ class Dialect:
 
 
 class Contender(ABC):
-    """name: for `--contenders`.  title: in tables.  tolerance: how far a probability may be from the limit's."""
+    """name: for `--contenders`.  title: in tables.  tolerance: how far a probability may be from the reference's.
 
-    def __init__(self, name: str, title: str, tolerance: float, is_peer: bool = False) -> None:
-        self.name, self.title, self.tolerance, self.is_peer = name, title, tolerance, is_peer
+    reference: name of the contender whose answers it must give, `limit` or `limit-scaled`.
+    """
+
+    is_peer = False
+
+    def __init__(self, name: str, title: str, reference: str, tolerance: float) -> None:
+        self.name, self.title, self.reference, self.tolerance = name, title, reference, tolerance
 
     def prepare(self, cache: Path) -> None:  # noqa: B027 - most need nothing
         """Install what it needs, if anything, into the cache folder. Raises Skipped."""

@@ -8,9 +8,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.serving.accounting import process_tree
+from benchmarks.serving.accounting import PROC, process_tree
 
 STOP_WITHIN_S = 20
 
@@ -50,22 +51,29 @@ class Launched:
         lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         return lines[-1].strip()[-300:] if lines else "it said nothing"
 
-    def stop(self) -> None:
-        """SIGTERM to the root, as an operator would; whatever is left later is killed."""
+    def stop(self, within_s: float = STOP_WITHIN_S) -> None:
+        """SIGTERM to the root, as an operator would; whatever is left later is killed. Returns once all are gone."""
         members = process_tree(self.pid)
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(STOP_WITHIN_S)
+                self._process.wait(within_s)
             except subprocess.TimeoutExpired:
                 members = process_tree(self.pid)
-        for pid in members:
-            try:
-                if pid == self.pid or os.getsid(pid) == self.pid:  # not a stranger who got the number since
-                    os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        left = [pid for pid in members if self._is_ours(pid)]
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
+        while any(self._is_ours(pid) for pid in left):  # the kernel takes a moment to end them
+            time.sleep(0.01)
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether it runs, and is no stranger who got the number since."""
+        try:
+            return os.getsid(pid) == self.pid and (PROC / str(pid) / "exe").exists()  # a zombie has no program
+        except ProcessLookupError:
+            return False
 
 
 def free_port() -> int:

@@ -1,10 +1,10 @@
 """Prove that all contenders answer alike, then measure them in turn, round by round.
 
-First each runs alone: it is started, its answers are compared with the limit's, it takes load, and its memory is read.
-Then all that passed are kept running, and each round gives every contender the same cells (size of photo, requests at
-once), in an order that is drawn anew for each cell: whatever else the machine does meanwhile hits all alike, and two
-figures that are divided were taken within half a minute. Idle servers cost next to nothing; what they and everybody
-else used is recorded with each sample.
+First each runs alone: it is started, its answers are compared with those of plain inference, it takes load, its memory
+is read. Then all that passed are kept running, and each round gives every contender the same cells (size of photo,
+requests at once), in an order that is drawn anew for each cell: whatever else the machine does meanwhile hits all
+alike, and two figures that are divided were taken within half a minute. Idle servers cost next to nothing; what they
+and everybody else used is recorded with each sample.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class Plan:
 class Proof:
     """Of one contender, alone on the machine.
 
-    max_difference: of a probability, from the limit's.  memory: after load, its photos, model and all.
+    max_difference: of a probability, from the reference's.  memory: after load, its photos, model and all.
     """
 
+    reference: str
     start_s: float
     max_difference: float
     memory: Memory
@@ -82,17 +83,17 @@ class Outcome:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def measure(contenders: Sequence[Contender], reference: Contender, setup: Setup, plan: Plan) -> Outcome:
-    """reference: whose answers are right, usually one of the contenders."""
+def measure(contenders: Sequence[Contender], references: Sequence[Contender], setup: Setup, plan: Plan) -> Outcome:
+    """references: whose answers are right, whether they are contenders or not."""
     outcome = Outcome()
-    answers = _answers_of(reference, setup)
+    answers = {reference.name: _answers_of(reference, setup) for reference in references}
     passed = []
     bar = tqdm(contenders, desc="install, start, compare", unit="contender", file=sys.stderr)
     for contender in bar:
         bar.set_postfix_str(contender.name)
         try:
             contender.prepare(setup.cache)
-            outcome.proofs[contender.name] = prove(contender, answers, setup, plan)
+            outcome.proofs[contender.name] = prove(contender, answers[contender.reference], setup, plan)
             passed.append(contender)
         except (Skipped, LoadError) as error:
             outcome.skipped[contender.name] = str(error)
@@ -114,7 +115,7 @@ def prove(contender: Contender, answers: Mapping[Size, list[list[float]]], setup
                 found = contender.probabilities(size, number)
                 difference = max(difference, compare(row, found, contender.tolerance))
         contender.load(plan.sizes[-1], max(plan.concurrency), MEMORY_LOAD_S)
-        return Proof(start_s, difference, memory(contender.pid))
+        return Proof(contender.reference, start_s, difference, memory(contender.pid))
     finally:
         contender.stop()
 
@@ -124,7 +125,7 @@ def compare(expected: Sequence[float], found: Sequence[float], tolerance: float)
     difference = max(abs(one - other) for one, other in zip(expected, found, strict=True))
     top = max(range(len(found)), key=found.__getitem__)
     if difference > tolerance or max(expected) - expected[top] > tolerance:
-        raise Skipped(f"answers differ from the limit's by up to {difference:.2g}, more than {tolerance:g}")
+        raise Skipped(f"answers differ from plain inference by up to {difference:.2g}, more than {tolerance:g}")
     return difference
 
 

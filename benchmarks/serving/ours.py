@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 
 from benchmarks.serving.contender import Dialect, HttpContender, Setup, Skipped
 from benchmarks.serving.launch import Launched, free_port
+from benchmarks.serving.limit import SCALED_LIMIT
 from benchmarks.serving.model import clean_environment
 from bundle.home import OnsightHome
 from server.settings import ServerSettings
 from server.tokens import Scope, TokenStore
 
-SCALED_DECODE_TOLERANCE = 0.1  # half the pixels are never decoded, so a score is not the very same
+FP32_TOLERANCE = 1e-4
 INT8_TOLERANCE = 0.25
 
 
@@ -29,7 +30,7 @@ class Onsight(HttpContender):
     """precision: of the variant to serve; None for what it serves by itself."""
 
     def __init__(self, name: str, title: str, precision: str | None = None) -> None:
-        super().__init__(name, title, INT8_TOLERANCE if precision == "int8" else SCALED_DECODE_TOLERANCE)
+        super().__init__(name, title, SCALED_LIMIT, FP32_TOLERANCE if precision is None else INT8_TOLERANCE)
         self._precision = precision
 
     def launch(self, setup: Setup) -> tuple[Launched, int, Dialect]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.serving.contender import Dialect, HttpContender, Setup, Skipped, run_quietly
 from benchmarks.serving.launch import Launched, free_port
+from benchmarks.serving.limit import LIMIT
 
 FOLDER = Path(__file__).parent / "peers"
 TOLERANCE = 1e-4
@@ -109,13 +110,15 @@ PEERS = {
 class Peer(HttpContender):
     """One of PEERS. Raises ValueError for a variant that it does not have."""
 
+    is_peer = True
+
     def __init__(self, name: str) -> None:
         self._package, _, self._variant = name.partition(":")
         self._facts = PEERS[self._package]
         if self._variant not in self._facts.dialects:
             raise ValueError(f"{name}: expected one of {[f'{self._package}:{v}' for v in self._facts.dialects if v]}")
         title = f"{self._facts.title} ({self._variant})" if self._variant else self._facts.title
-        super().__init__(name, title, TOLERANCE, is_peer=True)
+        super().__init__(name, title, LIMIT, TOLERANCE)
 
     def prepare(self, cache: Path) -> None:
         make_environment(self._facts.python, FOLDER / f"{self._package}.txt", self._environment(cache))

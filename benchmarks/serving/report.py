@@ -51,7 +51,7 @@ def markdown(outcome: Outcome, rows: Sequence[Row], plan: Plan, facts: Facts, pl
     lines += ["### Memory, start, agreement", "", *proof_table(outcome, facts.titles)]
     if outcome.skipped:
         lines += ["", "Skipped:", ""]
-        lines += [f"- {facts.titles.get(name, name)}: {reason}" for name, reason in outcome.skipped.items()]
+        lines += [f"- {facts.titles[name]}: {' '.join(reason.split())}" for name, reason in outcome.skipped.items()]
     return "\n".join(lines)
 
 
@@ -72,13 +72,13 @@ def throughput_table(rows: Sequence[Row], titles: Mapping[str, str]) -> Iterator
 
 
 def proof_table(outcome: Outcome, titles: Mapping[str, str]) -> Iterator[str]:
-    yield "| | pss MB | rss MB | peak MB | start s | largest difference of a probability |"
-    yield "|---|" + "---:|" * 5
+    yield "| | pss MB | rss MB | peak MB | start s | largest difference of a probability | ... from |"
+    yield "|---|" + "---:|" * 5 + "---|"
     for name, proof in outcome.proofs.items():
         memory = proof.memory
         yield (
             f"| {titles[name]} | {memory.pss:.0f} | {memory.rss:.0f} | {memory.peak_rss:.0f} | {proof.start_s:.1f} |"
-            f" {proof.max_difference:.1g} |"
+            f" {proof.max_difference:.1g} | {titles.get(proof.reference, proof.reference)} |"
         )
 
 

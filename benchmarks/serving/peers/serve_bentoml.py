@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-model = plain.from_environment()
 one_at_a_time = CapacityLimiter(1)
 
 
@@ -28,6 +27,10 @@ async def predict_bytes(request: Request) -> JSONResponse:
 @bentoml.asgi_app(Starlette(routes=[Route("/predict", predict_bytes, methods=["POST"])]), path="/raw")
 @bentoml.service(workers=plain.workers(), threads=1, logging={"access": {"enabled": False}})
 class PhotoClassifier:
+    def __init__(self) -> None:
+        global model  # here, and not at import: the parent process needs none
+        model = plain.from_environment()
+
     @bentoml.api
     def predict(self, image: Annotated[Path, ContentType("image/*")], /) -> list[float]:
         return model.predict(image.read_bytes())

@@ -3,14 +3,25 @@
 The default computes in a thread of the pool, so that requests can arrive meanwhile; `fastapi:loop` in the event loop.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import plain
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 
-app = FastAPI()
-model = plain.from_environment()
 in_loop = plain.variant() == "loop"
+
+
+@asynccontextmanager
+async def load_model(_: FastAPI) -> AsyncIterator[None]:
+    global model  # here, and not at import: the parent process needs none
+    model = plain.from_environment()
+    yield
+
+
+app = FastAPI(lifespan=load_model)
 
 
 @app.post("/predict")
