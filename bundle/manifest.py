@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from bundle.errors import MalformedBundle, UnsupportedSchema
 
@@ -18,6 +27,7 @@ SCHEMA_VERSION: Final = 1
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.sig"
 MAX_LABELS = 100_000
+_ROUNDING: Final = 1e-9  # 0.90 - 0.89 is a little more than 0.01
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -93,7 +103,10 @@ class MetricEstimate(Frozen):
 
 
 class ParityReport(Frozen):
-    """Largest absolute difference of final probabilities, real image bytes to scores, against the trained model."""
+    """Largest absolute difference of final probabilities, real image bytes to scores, against the trained model.
+
+    Of a variant with a certificate: against its own answers to single images.
+    """
 
     images: int = Field(ge=1)
     batch_sizes: tuple[int, ...]
@@ -102,13 +115,87 @@ class ParityReport(Frozen):
     decisions_flipped: int = Field(ge=0)
 
 
+class GateLimits(Frozen):
+    """What a variant of lower precision may lose against full precision, on images that were held out."""
+
+    max_loss: Fraction = Field(default=0.01, description="of accuracy, or of mean average precision")
+    min_agreement: Fraction = Field(default=0.97, description="share of answers that stay as they are")
+    max_rejected_change: Fraction = Field(
+        default=0.01, description="of the share of images called unknown; one image is always allowed"
+    )
+
+
+class Certificate(Frozen):
+    """How a variant compares with full precision on held-out images; whether it passed follows from the figures."""
+
+    provider: str = Field(description="ONNX Runtime execution provider that it was measured on and may serve on")
+    split: Literal["test", "validation"]
+    images: int = Field(ge=1)
+    metric: Literal["accuracy", "mean_average_precision"]
+    full: Fraction = Field(description="the metric in full precision")
+    value: Fraction = Field(description="the variant's")
+    loss: MetricEstimate = Field(description="full less value; the interval is a paired bootstrap's")
+    agreement: Fraction = Field(
+        description="single-label: share of images with the same top label; multi-label: of labels decided alike"
+    )
+    max_difference: Fraction = Field(description="largest difference of a probability")
+    decisions_flipped: int = Field(ge=0, description="images that are answered differently: labels or unknown")
+    rejected_full: Fraction | None = Field(default=None, description="share of images called unknown")
+    rejected: Fraction | None = Field(default=None, description="the variant's")
+    golden_tolerance: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="of a probability: how far other kernels may stray from the variant's golden answers"
+    )
+    limits: GateLimits
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What goes beyond the limits, a sentence part each; empty where the variant may serve."""
+        limits, found = self.limits, []
+        name = self.metric.replace("_", " ")
+        if self.loss.value > limits.max_loss + _ROUNDING:
+            found.append(
+                f"{name} falls by {self.loss.value:.4f}, from {self.full:.4f} to {self.value:.4f} (at most"
+                f" {limits.max_loss:g})"
+            )
+        if self.agreement < limits.min_agreement - _ROUNDING:
+            found.append(f"{self.agreement:.4f} of the answers agree (at least {limits.min_agreement:g})")
+        if self.rejected_full is not None and self.rejected is not None:
+            change = abs(self.rejected - self.rejected_full)
+            if change > max(limits.max_rejected_change, 1 / self.images) + _ROUNDING:
+                found.append(
+                    f"{self.rejected:.4f} of the images are called unknown, {self.rejected_full:.4f} in full precision"
+                    f" (at most {limits.max_rejected_change:g} apart)"
+                )
+        return tuple(found)
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+
 class Variant(Frozen):
-    """One form of the model: its file and the proof that it answers as the trained model does."""
+    """One form of the model: its file and the proof that it answers as the trained model does.
+
+    golden: a file of this variant's own golden answers; None where the manifest's are meant.
+    certificate: of a variant of lower precision. One that has none, or whose figures do not pass, never serves.
+    """
 
     name: str
     precision: Literal["fp32", "fp16", "int8"]
     file: FileName
     parity: ParityReport
+    golden: FileName | None = None
+    certificate: Certificate | None = None
+
+    @property
+    def may_serve(self) -> bool:
+        return self.precision == "fp32" or (self.certificate is not None and self.certificate.passed)
+
+    @model_serializer(mode="wrap")
+    def _without_what_it_has_not(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A bundle of full precision alone stays one that installs from before certificates read too."""
+        document: dict[str, Any] = dump(self)
+        return {name: value for name, value in document.items() if value is not None}
 
 
 class DatasetFacts(Frozen):
@@ -171,6 +258,7 @@ class Manifest(Frozen):
         if MANIFEST_NAME in names or SIGNATURE_NAME in names:
             raise ValueError("files: the manifest and its signature cannot list themselves")
         wanted = {self.golden, *(variant.file for variant in self.variants)}
+        wanted |= {variant.golden for variant in self.variants if variant.golden is not None}
         if not wanted <= set(names):
             raise ValueError(f"files: expected {sorted(wanted - set(names))} to be listed")
         return self

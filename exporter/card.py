@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bundle.manifest import Manifest, MetricEstimate, Task
+from bundle.manifest import Certificate, Manifest, MetricEstimate, Task
 
 SPLIT_ORDER = ("test", "validation", "train")
 METRIC_ORDER = (
@@ -68,6 +68,9 @@ def render_card(manifest: Manifest) -> str:
             f"| {variant.name} | {parity.images} | {sizes} | {parity.max_difference:.1e} | {parity.tolerance:.0e}"
             f" | {parity.decisions_flipped} |"
         )
+    for variant in manifest.variants:
+        if variant.certificate is not None:
+            lines += ["", *_certificate(variant.name, variant.certificate)]
     lines += [
         "",
         "## Limits",
@@ -79,6 +82,32 @@ def render_card(manifest: Manifest) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _certificate(name: str, certificate: Certificate) -> list[str]:
+    """How a variant compares with full precision, and what it was allowed."""
+    limits, metric = certificate.limits, certificate.metric.replace("_", " ")
+    lines = [
+        f"`{name}` differs from full precision on {certificate.images:,} {certificate.split} images, which neither its"
+        f" making nor its calibration has seen; the row above compares its batches with single images. For"
+        f" {certificate.provider}.",
+        "",
+        f"| {name} | full precision | {name} | difference | limit |",
+        "|---|---:|---:|---:|---:|",
+        f"| {metric} | {certificate.full:.4f} | {certificate.value:.4f} | {_estimate(certificate.loss)} lost"
+        f" | {limits.max_loss:g} |",
+        f"| agreement | | {certificate.agreement:.4f} | | {limits.min_agreement:g} |",
+    ]
+    if certificate.rejected_full is not None and certificate.rejected is not None:
+        lines.append(
+            f"| called unknown | {certificate.rejected_full:.4f} | {certificate.rejected:.4f}"
+            f" | {certificate.rejected - certificate.rejected_full:+.4f} | {limits.max_rejected_change:g} |"
+        )
+    return [
+        *lines,
+        f"| largest difference of a probability | | | {certificate.max_difference:.3f} | |",
+        f"| images answered differently | | | {certificate.decisions_flipped} | |",
+    ]
 
 
 def _metrics_table(metrics: dict[str, dict[str, MetricEstimate]]) -> list[str]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -40,25 +41,33 @@ def gather_evidence(snapshot: Snapshot, root: Path, spec: PreprocessSpec, count:
 
     Raises ExportError where none is left: parity without real images would prove nothing.
     """
-    rows: list[int] = []
-    contents: list[bytes] = []
-    for row in _preferred(snapshot):
-        if len(rows) == count:
-            break
+    found = list(islice(unchanged_images(snapshot, root, _preferred(snapshot)), count))
+    if not found:
+        raise ExportError(
+            f"{root}: expected the images that this run was trained on, found none unchanged. The export proves itself"
+            " on real images; put the folder back, or name it with --images."
+        )
+    rows, contents = zip(*found, strict=True)
+    images = np.stack([preprocess(data, spec) for data in contents])
+    return Evidence(np.asarray(rows), contents, images)
+
+
+def unchanged_images(snapshot: Snapshot, root: Path, rows: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """Row and file's content of those of the rows whose file is still what the snapshot says, in their order."""
+    for row in rows:
         try:
             data = (root / snapshot.paths[row]).read_bytes()
         except OSError:
             continue
         if hashlib.sha256(data).hexdigest() == snapshot.sha256[row]:
-            rows.append(row)
-            contents.append(data)
-    if not rows:
-        raise ExportError(
-            f"{root}: expected the images that this run was trained on, found none unchanged. The export proves itself"
-            " on real images; put the folder back, or name it with --images."
-        )
-    images = np.stack([preprocess(data, spec) for data in contents])
-    return Evidence(np.asarray(rows), tuple(contents), images)
+            yield row, data
+
+
+def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most `count` of the rows, evenly spaced: rows stand by path, so class folders keep their shares."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
 
 
 def golden_bytes(data: bytes) -> bytes:

@@ -1,14 +1,15 @@
-"""Run -> signed bundle: check the run, build the graph, prove it on real images, record golden answers, sign, write.
+"""Run -> signed bundle: check the run, build the graph, prove it on real images, record golden answers, make and
+measure variants, sign, write.
 
 Fails closed: the bundle file appears only after every proof has passed, whole or not at all, and an older one of the
-same name stays until then.
+same name stays until then. A variant that does not pass its gate is left out, and said so; full precision never is.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from bundle.keys import SigningKey
 from bundle.manifest import (
     BackboneFacts,
     DatasetFacts,
+    GateLimits,
     Manifest,
     ModelName,
     ModelVersion,
@@ -36,6 +38,7 @@ from exporter.evidence import Evidence, gather_evidence, golden_bytes
 from exporter.graph import INPUT, LOGITS, PROBABILITIES, ServedClassifier, build_onnx
 from exporter.parity import cpu_infer, make_reference, prove_parity
 from exporter.recorded import check_statistics, read_recorded
+from exporter.variants.make import LeftOut, Made, Material, check_variants, make_int8
 from trainer.data.snapshot import Snapshot
 from trainer.head import Classifier
 from trainer.run import ModelChoice, ModelDescription, Run
@@ -51,8 +54,11 @@ Step = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Exported:
+    """left_out: variants that were asked for and are not in the bundle, with the reason."""
+
     path: Path
     manifest: Manifest
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def export_run(
@@ -65,48 +71,72 @@ def export_run(
     version: str = "1",
     images: Path | None = None,
     backbone: Path | None = None,
+    variants: Sequence[str] = ("fp32",),
+    limits: GateLimits = GateLimits(),  # noqa: B008 - frozen
+    require_variants: bool = False,
     now: datetime | None = None,
     step: Step = lambda _text, _done, _total: None,
 ) -> Exported:
     """Export the best or last model of a run and return what was written.
 
-    images, backbone: where the run's images and backbone lie now, if they have moved.
+    images, backbone: where the run's images and backbone lie now, if they have moved.  variants: `fp32`, and with it
+    what else is to be made.  limits: what these may lose.  require_variants: whether one that is left out is an error.
     Raises RunError, SnapshotError or BackboneError for an incomplete run, ParityError where a proof fails, ExportError
     for all else (a name, no images, a place that cannot be written); then nothing is written.
     """
     name = _checked_name(default_name(out) if name is None else name)
     version = _checked_version(version)
-    steps = ("loading the run", "building the graph", "proving parity", "recording golden answers", "signing")
+    wanted = check_variants(variants)
+    steps = 5 + 2 * (len(wanted) - 1)
+    done = -1
 
-    def at(index: int) -> None:
-        step(steps[index], index, len(steps))
+    def at(text: str) -> None:
+        nonlocal done
+        done += 1
+        step(text, done, steps)
 
-    at(0)
+    at("loading the run")
     snapshot, description, statistics = run.snapshot(), run.model(), _statistics(run, choice)
     recorded = read_recorded(run, choice, snapshot)
     check_statistics(run, statistics, snapshot, recorded)
     spec = description.preprocessing
-    evidence = gather_evidence(snapshot, images or Path(snapshot.root), spec, PARITY_IMAGES)
+    root = images or Path(snapshot.root)
+    evidence = gather_evidence(snapshot, root, spec, PARITY_IMAGES)
     classifier = run.classifier(choice, backbone)
     temperature = statistics.calibration.temperature
 
-    at(1)
+    at("building the graph")
     graph = build_onnx(ServedClassifier(classifier, description.task, temperature), spec.height, spec.width)
 
-    at(2)
+    at("proving parity")
     reference = make_reference(classifier, description.task, temperature, evidence.images, recorded[evidence.rows])
     infer = cpu_infer(graph)
     thresholds = statistics.thresholds.values
     parity = prove_parity(reference, infer, description.task, temperature, thresholds)
 
-    at(3)
+    at("recording golden answers")
     golden = _golden(classifier, description, temperature, evidence)
     draft = _manifest(name, version, now or datetime.now(UTC), snapshot, description, statistics, parity, graph)
     replay_golden(golden, draft, infer)
+
+    material = Material(
+        graph, snapshot, root, spec, description.task, statistics, recorded, evidence.images, golden
+    )  # fmt: skip
+    outcomes = [make_int8(material, limits, at)] if "int8" in wanted else []
+    made = [outcome for outcome in outcomes if isinstance(outcome, Made)]
+    left_out = tuple(outcome for outcome in outcomes if isinstance(outcome, LeftOut))
+    if left_out and require_variants:
+        raise ExportError(
+            "; ".join(f"{each.name} is left out: {each.reason}" for each in left_out)
+            + ". Nothing was written, since every variant is required; export without it, or with wider limits."
+        )
+    draft = draft.model_copy(update={"variants": (*draft.variants, *(each.variant for each in made))})
     files = {MODEL_FILE: graph, GOLDEN_FILE: golden.to_bytes(), CARD_FILE: render_card(draft).encode()}
+    for each in made:
+        files |= each.files
     manifest = Manifest.model_validate({**draft.model_dump(), "files": describe_files(files)})
 
-    at(4)
+    at("signing")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         pack_bundle(out, manifest, files, key)
@@ -115,8 +145,8 @@ def export_run(
             f"{out}: expected to write the bundle there, found {error.strerror or error}. Check the path, its"
             " permissions and the free space."
         ) from error
-    step("done", len(steps), len(steps))
-    return Exported(out, manifest)
+    step("done", steps, steps)
+    return Exported(out, manifest, left_out)
 
 
 def default_name(out: Path) -> str:

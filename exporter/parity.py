@@ -52,12 +52,17 @@ def make_reference(
     return Reference(images, probabilities_from_logits(logits, task, temperature), logits, recorded)
 
 
-def cpu_infer(onnx_bytes: bytes) -> Infer:
-    """The graph on ONNX Runtime's CPU provider, with the settings of the server's engine."""
+def cpu_infer(onnx_bytes: bytes, *, optimise: bool = True) -> Infer:
+    """The graph on ONNX Runtime's CPU provider, with the settings of the server's engine.
+
+    optimise: False computes each node as it stands, without the runtime's fused kernels.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
 
     def infer(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -82,7 +87,7 @@ def prove_parity(
     flipped = 0
     expected = reference.probabilities
     for size in batch_sizes:
-        answers = [infer(batch) for batch in _batches(reference.images, size)]
+        answers = [infer(batch) for batch in full_batches(reference.images, size)]
         found, logits = (np.concatenate(parts)[: len(expected)] for parts in zip(*answers, strict=True))
         for name, array in (("probabilities", found), ("logits", logits)):
             if array.shape != expected.shape or not np.isfinite(array).all():
@@ -103,7 +108,7 @@ def prove_parity(
                 f" difference of {apart:.2g}. Nothing was written."
             )
         largest = max(largest, float(difference[worst]))
-        flipped = max(flipped, _decisions_flipped(found, expected, task, thresholds))
+        flipped = max(flipped, decisions_flipped(found, expected, task, thresholds))
     _check_recorded(reference, task, temperature)
     return ParityReport(
         images=len(expected),
@@ -132,16 +137,17 @@ def _logits_apart(found: NDArray[np.float32], expected: NDArray[np.float32]) -> 
     return float((difference / np.maximum(1.0, np.abs(expected))).max())
 
 
-def _batches(images: NDArray[np.uint8], size: int) -> list[NDArray[np.uint8]]:
+def full_batches(images: NDArray[np.uint8], size: int) -> list[NDArray[np.uint8]]:
     """Full batches only: the last one is filled up with the first images."""
     count = -(-len(images) // size) * size
     indices = np.arange(count) % len(images)
     return [images[indices[start : start + size]] for start in range(0, count, size)]
 
 
-def _decisions_flipped(
+def decisions_flipped(
     found: NDArray[np.float32], expected: NDArray[np.float32], task: Task, thresholds: Sequence[float]
 ) -> int:
+    """Images that are answered differently: another top label, or (multi-label) other labels above their thresholds."""
     if task is Task.SINGLE_LABEL:
         return int((found.argmax(1) != expected.argmax(1)).sum())
     limits = np.asarray(thresholds, np.float32)

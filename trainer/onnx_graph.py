@@ -41,7 +41,7 @@ def export_onnx(module: nn.Module, example: Tensor, *, input_name: str, output_n
         )
     assert program is not None
     model: onnx.ModelProto = program.model_proto
-    _strip(model)
+    strip_metadata(model)
     for value in (*model.graph.input, *model.graph.output):
         dim = value.type.tensor_type.shape.dim[0]
         if not dim.dim_param:
@@ -52,7 +52,8 @@ def export_onnx(module: nn.Module, example: Tensor, *, input_name: str, output_n
     return data
 
 
-def _strip(model: onnx.ModelProto) -> None:
+def strip_metadata(model: onnx.ModelProto) -> None:
+    """Take out who made a graph, and from what: file paths and stack traces among it."""
     model.producer_name = "onsight"
     model.producer_version = ""
     model.doc_string = ""

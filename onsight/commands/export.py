@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 @click.option("--model-version", default="1", show_default=True, help="A server serves the highest of a name.")
 @click.option("--images", type=click.Path(path_type=Path), metavar="FOLDER", help="The run's images, if they moved.")
 @click.option("--backbone", type=click.Path(path_type=Path), metavar="FOLDER", help="Its backbone, if it moved.")
+@click.option(
+    "--variants", default="fp32", show_default=True, metavar="LIST",
+    help="fp32, or fp32,int8: a smaller and faster form for CPUs, if it keeps the limits on held-out images.",
+)  # fmt: skip
+@click.option(
+    "--max-loss", type=click.FloatRange(0, 1), default=0.01, show_default=True, metavar="FRACTION",
+    help="Of accuracy (or mean average precision) that a variant may lose.",
+)  # fmt: skip
+@click.option(
+    "--min-agreement", type=click.FloatRange(0, 1), default=0.97, show_default=True, metavar="FRACTION",
+    help="Share of answers that a variant must leave as they are.",
+)  # fmt: skip
+@click.option("--require-variants", is_flag=True, help="Fail where a variant does not keep them; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(
     run_folder: Path,
@@ -35,6 +48,10 @@ def command(
     model_version: str,
     images: Path | None,
     backbone: Path | None,
+    variants: str,
+    max_loss: float,
+    min_agreement: float,
+    require_variants: bool,
     as_json: bool,
 ) -> None:
     """Export RUN as a bundle, one file: the model as ONNX, its facts, and answers to prove itself by where it runs.
@@ -47,6 +64,7 @@ def command(
     show --out maker.pem` here, `onsight trust add maker.pem` there.
     """
     from bundle.home import OnsightHome
+    from bundle.manifest import GateLimits
     from exporter.export import export_run
     from onsight.signing import own_key
     from onsight.terminal import TerminalReporter
@@ -58,8 +76,12 @@ def command(
     with TerminalReporter() as reporter:
         exported = export_run(
             Run(run_folder), out, key, choice=choice, name=name, version=model_version, images=images,
-            backbone=backbone, step=reporter.step,
+            backbone=backbone, variants=[part.strip() for part in variants.split(",")],
+            limits=GateLimits(max_loss=max_loss, min_agreement=min_agreement), require_variants=require_variants,
+            step=reporter.step,
         )  # fmt: skip
+    for each in exported.left_out:
+        click.echo(f"warning: {each.name} is left out: {each.reason}.", err=True)
     manifest = exported.manifest
     parity = manifest.variants[0].parity
     if as_json:
@@ -74,6 +96,10 @@ def command(
                     "labels": list(manifest.labels),
                     "key_id": key.public_key.key_id,
                     "parity": parity.model_dump(),
+                    "variants": {
+                        each.name: each.certificate and each.certificate.model_dump() for each in manifest.variants
+                    },
+                    "left_out": {each.name: each.reason for each in exported.left_out},
                 },
                 ensure_ascii=False,
             )
@@ -86,6 +112,13 @@ def command(
         f"proven on {parity.images} real images at batches of {', '.join(map(str, parity.batch_sizes))}: largest"
         f" difference of a probability {parity.max_difference:.1e}, {parity.decisions_flipped} decisions flipped"
     )
+    for variant in manifest.variants:
+        if (measured := variant.certificate) is not None:
+            click.echo(
+                f"{variant.name}: {measured.metric.replace('_', ' ')} {measured.value:.3f} on {measured.images:,}"
+                f" {measured.split} images, {measured.full:.3f} in full precision; {measured.agreement:.1%} of the"
+                " answers agree"
+            )
     click.echo(f"signed by {key.public_key.key_id}")
     click.echo(
         f"Next:   onsight predict {quote(str(out))} IMAGES, or put it into a folder and onsight serve FOLDER", err=True

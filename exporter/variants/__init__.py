@@ -1,0 +1,1 @@
+"""Smaller and faster forms of an exported model: made, measured on held-out images, certified or left out."""

@@ -1,0 +1,186 @@
+"""Static int8 quantisation for CPUs: float graph + training images -> QDQ graph that ONNX Runtime runs in integers.
+
+In this order: fold and fuse the graph, find what stays in float, correct biases for the rounding of weights, calibrate
+activations (their extremes on the images), insert quantise and dequantise pairs. Activations are u8, weights s8 per
+output channel. The same graph and images give the same bytes. Never looks at an image that was held out.
+
+What was measured to matter, on MobileNetV2 (docs/adr/0007-int8.md):
+
+- Weights of matrix products have 7 bits: without VNNI a CPU adds pairs of u8 x s8 products in 16 bits, which 8 bits
+  overflow without a word. So one file is right on every CPU. Depthwise kernels add in 32 bits: theirs keep 8.
+- Rounding shifts a channel's mean, which 7 bits make felt; the bias takes the shift back.
+- Normalisation and the first convolution stay in float: over three channels float is the faster, and the input exact.
+- The head stays in float: it is a small part of the work, and its logits tell the unknown.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from exporter.errors import ExportError
+from exporter.graph import INPUT
+from trainer.onnx_graph import strip_metadata
+
+HEAD = "classifier.head."  # its weights' names begin so
+PRODUCTS = ("MatMul", "Gemm")
+# Between two convolutions all stays in integers; between matrix products of a transformer floats are the better.
+AROUND_CONVOLUTIONS = ("Conv", "Add", "Clip", "Relu", "MaxPool", "AveragePool", "GlobalAveragePool", *PRODUCTS)
+
+
+def quantize_int8(graph: bytes, images: NDArray[np.uint8]) -> bytes:
+    """ONNX bytes of the int8 form. images: uint8 (N,H,W,3) of the training split, preprocessed.
+
+    Raises ExportError where the graph cannot be quantised.
+    """
+    with tempfile.TemporaryDirectory(prefix="onsight-int8-") as name, _quiet():
+        source, prepared, out = (Path(name) / f"{stage}.onnx" for stage in ("source", "prepared", "int8"))
+        source.write_bytes(graph)
+        try:
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            model = onnx.load(prepared)
+            kept = _float_nodes(model.graph)
+            _correct_biases(model, images, kept)
+            quantize_static(
+                model,
+                str(out),
+                _Images(images),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(_op_types(model.graph)),
+                nodes_to_exclude=sorted(kept),
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+                extra_options={"TensorQuantOverrides": _eight_bits(model.graph)},
+            )
+            quantized = onnx.load(out)
+        except Exception as error:  # the quantiser raises whatever it meets
+            raise ExportError(f"the graph cannot be quantised ({type(error).__name__}: {error})") from error
+    strip_metadata(quantized)
+    data: bytes = quantized.SerializeToString(deterministic=True)
+    return data
+
+
+class _Images(CalibrationDataReader):  # type: ignore[misc]
+    """One image at a time: more at once only take more memory."""
+
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self._next: Iterator[NDArray[np.uint8]] = iter(images[:, None])  # (N,H,W,3) -> N of (1,H,W,3)
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        image = next(self._next, None)
+        return None if image is None else {INPUT: image}
+
+
+def _op_types(graph: onnx.GraphProto) -> Sequence[str]:
+    kinds = [node.op_type for node in graph.node]
+    return AROUND_CONVOLUTIONS if kinds.count("Conv") > sum(map(kinds.count, PRODUCTS)) else PRODUCTS
+
+
+def _float_nodes(graph: onnx.GraphProto) -> set[str]:
+    """Names of the nodes up to the first convolution, it included, and from the head's first node on."""
+    nodes = list(graph.node)
+    first = next((node for node in nodes if node.op_type == "Conv"), None)
+    kept: set[str] = set()
+    if first is not None:
+        producers = {output: node for node in nodes for output in node.output}
+        waiting = [first]
+        while waiting:
+            node = waiting.pop()
+            kept.add(node.name)
+            waiting += [producers[name] for name in node.input if name in producers]
+    after: set[str] = {tensor.name for tensor in graph.initializer if tensor.name.startswith(HEAD)}
+    for node in nodes:  # ONNX orders them: inputs before their use
+        if after.intersection(node.input):
+            after.update(node.output)
+            kept.add(node.name)
+    return kept
+
+
+def _is_depthwise(node: onnx.NodeProto, weight: onnx.TensorProto) -> bool:
+    group = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+    return bool(group > 1 and weight.dims[1] == 1)
+
+
+def _eight_bits(graph: onnx.GraphProto) -> dict[str, list[dict[str, Any]]]:
+    """The quantiser's options for the weights of depthwise convolutions."""
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    return {
+        node.input[1]: [{"quant_type": QuantType.QInt8, "axis": 0, "reduce_range": False}]
+        for node in graph.node
+        if node.op_type == "Conv" and node.input[1] in weights and _is_depthwise(node, weights[node.input[1]])
+    }
+
+
+def _correct_biases(model: onnx.ModelProto, images: NDArray[np.uint8], kept: set[str]) -> None:
+    """Take from each convolution's bias what the rounding of its weights adds to the mean of its outputs.
+
+    Borders are counted as if the mean went on beyond them.  Source: Nagel et al. 2019, section 4.2.
+    """
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    convolutions = [
+        node
+        for node in model.graph.node
+        if node.op_type == "Conv"
+        and node.name not in kept
+        and len(node.input) == 3
+        and set(node.input[1:]) <= set(tensors)
+    ]
+    means = _channel_means(model, sorted({node.input[0] for node in convolutions}), images)
+    for node in convolutions:
+        weight, bias = (numpy_helper.to_array(tensors[name]).astype(np.float64) for name in node.input[1:])
+        largest = 127 if _is_depthwise(node, tensors[node.input[1]]) else 64  # the quantiser's, of 8 and of 7 bits
+        scale = np.abs(weight).max(axis=(*range(1, weight.ndim),), keepdims=True) / largest  # (O,1,1,1)
+        scale[scale == 0] = 1
+        rounded = np.clip(np.round(weight / scale), -largest, largest) * scale
+        error = (rounded - weight).sum(axis=(*range(2, weight.ndim),))  # (O,I/g,h,w) -> (O,I/g)
+        groups = len(means[node.input[0]]) // weight.shape[1]
+        mean = means[node.input[0]].reshape(groups, -1)  # (I,) -> (g,I/g)
+        shift = (error.reshape(groups, -1, weight.shape[1]) * mean[:, None]).sum(-1).ravel()  # (g,O/g,I/g) -> (O,)
+        tensors[node.input[2]].CopyFrom(
+            numpy_helper.from_array((bias - shift).astype(np.float32), tensors[node.input[2]].name)
+        )
+
+
+def _channel_means(
+    model: onnx.ModelProto, names: Sequence[str], images: NDArray[np.uint8]
+) -> dict[str, NDArray[np.float64]]:
+    """Tensor (1,I,h,w) -> mean (I,) over images and pixels."""
+    if not names:
+        return {}
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    watched.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    sums: dict[str, Any] = dict.fromkeys(names, 0.0)
+    for image in images:
+        for name, found in zip(names, session.run(list(names), {INPUT: image[None]}), strict=True):
+            sums[name] = sums[name] + found.mean(axis=(0, *range(2, found.ndim)), dtype=np.float64)
+    return {name: total / len(images) for name, total in sums.items()}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantiser advises on its root logger what is done here already."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

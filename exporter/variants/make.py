@@ -1,0 +1,149 @@
+"""Make the variants that are asked for: build, prove at every batch size, measure, and keep those that pass.
+
+A variant that cannot be made or does not pass is left out with its reason; the bundle goes without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.golden import Golden, Infer
+from bundle.manifest import GateLimits, ParityReport, PreprocessSpec, Task, Variant
+from bundle.preprocess import preprocess
+from exporter.errors import ExportError
+from exporter.evidence import spread, unchanged_images
+from exporter.parity import BATCH_SIZES, cpu_infer, decisions_flipped, full_batches
+from exporter.variants.gate import answer_held_out, measure
+from exporter.variants.int8 import quantize_int8
+from trainer.data.snapshot import Snapshot
+from trainer.data.split import Split
+from trainer.statistics import Statistics
+
+CALIBRATION_IMAGES: Final = 128
+CPU: Final = "CPUExecutionProvider"
+VARIANTS: Final = ("fp32", "int8")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What variants are made from and measured with.
+
+    graph: the proven one in full precision.  recorded: (images of the snapshot, C) its logits.  images: uint8
+    (N,H,W,3), those of its proof.  golden: images with its answers.
+    """
+
+    graph: bytes
+    snapshot: Snapshot
+    root: Path
+    spec: PreprocessSpec
+    task: Task
+    statistics: Statistics
+    recorded: NDArray[np.float32]
+    images: NDArray[np.uint8]
+    golden: Golden
+
+
+@dataclass(frozen=True)
+class Made:
+    """A variant that passed, and its files by name."""
+
+    variant: Variant
+    files: dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    name: str
+    reason: str
+
+
+def check_variants(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, each once, in the order of VARIANTS. Raises ExportError for an unknown one, or without fp32."""
+    unknown = sorted(set(names) - set(VARIANTS))
+    if unknown or "fp32" not in names:
+        found = ", ".join(names) or "none"
+        raise ExportError(
+            f"variants: expected fp32, and with it any of {', '.join(VARIANTS[1:])}, found {found}. Full precision is"
+            " in every bundle: the others are measured against it."
+        )
+    return tuple(name for name in VARIANTS if name in names)
+
+
+def make_int8(material: Material, limits: GateLimits, step: Callable[[str], None]) -> Made | LeftOut:
+    """The int8 variant for CPUs. step: told what is being done."""
+    try:
+        step("quantising to int8")
+        graph = quantize_int8(material.graph, _calibration_images(material))
+        step("measuring int8")
+        return _certified("int8", graph, material, limits)
+    except ExportError as error:
+        return LeftOut("int8", str(error).rstrip("."))
+
+
+def _certified(name: Literal["int8"], graph: bytes, material: Material, limits: GateLimits) -> Made | LeftOut:
+    infer = cpu_infer(graph)
+    held_out = answer_held_out(material.snapshot, material.root, material.spec, material.recorded, infer)
+    alone = _one_by_one(infer, material.images)[0]  # (N,C)
+    in_floats = _one_by_one(cpu_infer(graph, optimise=False), material.images)[0]
+    apart = float(np.abs(alone - in_floats).max())
+    certificate = measure(held_out, material.task, material.statistics, limits, CPU, apart)
+    if not certificate.passed:
+        found = "; ".join(certificate.failures)
+        return LeftOut(name, f"on {certificate.images} {certificate.split} images {found}")
+    pixels = np.stack([preprocess(image, material.spec) for image in material.golden.images])
+    model_file, golden_file = f"model.{name}.onnx", f"golden.{name}.npz"
+    variant = Variant(
+        name=name,
+        precision=name,
+        file=model_file,
+        parity=_prove_batches(infer, alone, material, certificate.golden_tolerance),
+        golden=golden_file,
+        certificate=certificate,
+    )
+    golden = Golden(material.golden.images, *_one_by_one(infer, pixels))
+    return Made(variant, {model_file: graph, golden_file: golden.to_bytes()})
+
+
+def _prove_batches(infer: Infer, alone: NDArray[np.float32], material: Material, tolerance: float) -> ParityReport:
+    """That images in batches get the answers that they get alone. Raises ExportError."""
+    largest, flipped = 0.0, 0
+    for size in BATCH_SIZES:
+        parts = [infer(batch)[0] for batch in full_batches(material.images, size)]
+        found = np.concatenate(parts)[: len(alone)]
+        difference = float(np.abs(found - alone).max())
+        if not difference <= tolerance:  # so that an undefined number fails too
+            raise ExportError(
+                f"batch size {size}: expected probabilities within {tolerance:.3g} of those of single images, found a"
+                f" difference of {difference:.3g}"
+            )
+        largest = max(largest, difference)
+        thresholds = material.statistics.thresholds.values
+        flipped = max(flipped, decisions_flipped(found, alone, material.task, thresholds))
+    return ParityReport(
+        images=len(alone),
+        batch_sizes=BATCH_SIZES,
+        max_difference=largest,
+        tolerance=tolerance,
+        decisions_flipped=flipped,
+    )
+
+
+def _calibration_images(material: Material) -> NDArray[np.uint8]:
+    rows = spread(material.snapshot.rows(Split.TRAIN), CALIBRATION_IMAGES)
+    images = [
+        preprocess(data, material.spec) for _, data in unchanged_images(material.snapshot, material.root, rows.tolist())
+    ]
+    if not images:
+        raise ExportError("expected training images to calibrate it with, found none unchanged")
+    return np.stack(images)
+
+
+def _one_by_one(infer: Infer, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    answers = [infer(image[None]) for image in images]
+    return np.concatenate([each[0] for each in answers]), np.concatenate([each[1] for each in answers])
