@@ -15,6 +15,7 @@ from bundle.errors import CorruptImage, ImageTooLarge, UnsupportedImage
 from bundle.image_limits import ImageLimits, check_pixels
 
 MAX_PIECES: Final = 65_536  # chunks of a PNG or WebP, strips or tiles of a TIFF
+MAX_LOSSY_WEBP_BYTES: Final = 24 * 1024**2  # more than a second; cameras and programs write half of that at most
 MAX_GIF_BLOCKS: Final = 4096  # Pillow joins a comment's blocks in quadratic time
 MAX_FRAMES: Final = 1000
 MAX_TIFF_TAGS: Final = 1000
@@ -116,6 +117,11 @@ def _check_webp(data: bytes, limits: ImageLimits) -> None:
         if at + 8 > end:
             return
         name, length = struct.unpack_from("<4sL", data, at)
+        if name == b"VP8 " and length > MAX_LOSSY_WEBP_BYTES:
+            raise ImageTooLarge(
+                f"WEBP image: expected at most {MAX_LOSSY_WEBP_BYTES} bytes of a lossy picture, found {length}. Save it"
+                " with a lower quality, or as a JPEG."
+            )
         frames += name == b"ANMF"
         if frames > MAX_FRAMES:
             raise _too_many(ImageFormat.WEBP, f"{MAX_FRAMES} frames")

@@ -19,6 +19,10 @@ MAX_METADATA_BYTES: Final = 12 * 1024**2  # before the picture itself: EXIF, XMP
 MAX_SCANS: Final = 100
 MAX_SCANNED_PIXELS: Final = 1_200_000_000  # pixels times scans: 30 scans of 40 megapixels, about a second
 
+# Compressed bytes of a progressive picture: 32 MiB take a second and more. Cameras write a third of that for the
+# largest picture that is accepted. Half of it where there are four inks, which cost as much again afterwards.
+MAX_PROGRESSIVE_BYTES: Final = 32 * 1024**2
+
 MAX_SIDE: Final = 65_500  # libjpeg's own limit
 
 _PROGRESSIVE: Final = 0xC2
@@ -83,6 +87,8 @@ def read_jpeg_header(data: bytes, limits: ImageLimits) -> JpegHeader:
             at = end
             break
         at = end
+    if encoding == _PROGRESSIVE and len(data) - at > (most := MAX_PROGRESSIVE_BYTES // (2 if components == 4 else 1)):
+        raise ImageTooLarge(_text(f"at most {most} bytes where it is progressive", "more", "Save it as a usual JPEG."))
     if encoding != _PROGRESSIVE and data[body : body + 1] == bytes([components]):
         ended = data.rfind(b"\xff\xd9", at) >= 0  # one scan holds everything: no need to look through it
     else:

@@ -376,6 +376,23 @@ def test_structures_that_decoders_walk_slowly_are_bounded():
             decode_image(data)
 
 
+def test_data_that_takes_seconds_to_decode_is_refused_by_its_length():
+    progressive = encode(picture(), "JPEG", progressive=True)
+    inks = encode(picture().convert("CMYK"), "JPEG", progressive=True)
+    for jpeg, most in ((progressive, 32 * 1024**2), (inks, 16 * 1024**2)):
+        scan = jpeg.rindex(b"\xff\xda")
+        with pytest.raises(ImageTooLarge, match="progressive"):
+            decode_image(jpeg[:scan] + jpeg[scan:-2] + bytes(most) + b"\xff\xd9")
+        decode_image(jpeg + bytes(most // 2))
+    baseline = encode(picture(), "JPEG")
+    decode_image(baseline + bytes(33 * 1024**2))
+    lossy = bytearray(encode(picture(), "WEBP", quality=80))
+    lossy[16:20] = struct.pack("<L", 25 * 1024**2)
+    lossy[4:8] = struct.pack("<L", 25 * 1024**2 + 12)
+    with pytest.raises(ImageTooLarge, match="lossy"):
+        decode_image(bytes(lossy) + bytes(25 * 1024**2))
+
+
 def test_a_few_comments_are_no_reason_to_refuse():
     gif = encode(picture(), "GIF", comment=b"hello " * 400)
     assert decode_image(gif).shape == EXACT.shape
