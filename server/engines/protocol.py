@@ -55,6 +55,11 @@ def is_ready(engine: Engine) -> bool:
     return bool(getattr(engine, "ready", True))
 
 
+def progress_of(engine: Engine) -> str:
+    """How far it is with getting ready, where it is not."""
+    return str(getattr(engine, "progress", ""))
+
+
 def check_manifest_tensors(manifest: Manifest) -> None:
     """The manifest's tensors must be those that this server feeds and reads. Raises GraphMismatch."""
     spec, labels = manifest.preprocessing, len(manifest.labels)

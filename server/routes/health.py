@@ -11,12 +11,14 @@ from flask import Blueprint
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from bundle.manifest import Precision
 from server.auth import public
 from server.context import context
 from server.engines.process.arrangement import EngineProcesses
 from server.engines.protocol import is_ready
 from server.models.registry import Phase
 from server.openapi.describe import Answer, Content, Group, described
+from server.routes.loading import LoadingModel, loading_models
 
 ENGINE_RESTARTING = "engine_restarting"
 DRAINING = "draining"
@@ -32,7 +34,10 @@ class ReadyModel(TypedDict):
     project: str
     name: str
     version: str
-    provider: Annotated[str, Field(description="where it really runs")]
+    provider: Annotated[str, Field(description="what really runs it")]
+    device: Annotated[str, Field(description="where: `CPU`, or the board's name")]
+    library: Annotated[str, Field(description="whose code, with its version")]
+    precision: Annotated[Precision, Field(description="of the form that runs")]
 
 
 class FailedBundle(TypedDict):
@@ -48,28 +53,30 @@ class EngineProcess(TypedDict):
     models: Annotated[int, Field(description="loaded there")]
 
 
-class LoadingModel(TypedDict):
-    model: str
-    progress: str
-
-
 class Readiness(TypedDict):
     """What serves, and what does not."""
 
     status: Annotated[str, Field(json_schema_extra={"enum": [*Phase, DRAINING, ENGINE_RESTARTING]})]
     providers: Annotated[list[str], Field(description="where models run, by the runtime's names")]
+    fallback: Annotated[
+        bool, Field(description="a model runs on another provider than the first of `ONSIGHT_PROVIDERS`")
+    ]
     models: list[ReadyModel]
     failed: Annotated[list[FailedBundle], Field(description="bundles that do not serve")]
     engines: NotRequired[Annotated[list[EngineProcess], Field(description="where models run in their own")]]
-    loading: NotRequired[list[LoadingModel]]
+    loading: NotRequired[Annotated[list[LoadingModel], Field(description="there, on their way")]]
 
 
 READY_EXAMPLE: Any = {
     "status": "ready",
     "providers": ["CPUExecutionProvider"],
-    "models": [{"project": "default", "name": "trash", "version": "1", "provider": "CPUExecutionProvider"}],
+    "fallback": False,
+    "models": [{
+        "project": "default", "name": "trash", "version": "1",
+        "provider": "CPUExecutionProvider", "device": "CPU", "library": "ONNX Runtime 1.32.0", "precision": "int8",
+    }],
     "failed": [],
-}
+}  # fmt: skip
 
 
 @health.get("/live")
@@ -100,27 +107,33 @@ def ready() -> tuple[Readiness, int, dict[str, str]]:
     status = DRAINING if parts.lifecycle.draining else registry.phase.value
     if status == Phase.READY and not all(is_ready(model.engine) for model in registry.models):
         status = ENGINE_RESTARTING
+    running = {model.engine.providers[0] for model in registry.models}
     document: Readiness = {
         "status": status,
-        "providers": sorted({model.engine.providers[0] for model in registry.models}),
+        "providers": sorted(running),
+        "fallback": not running <= {parts.settings.providers[0]},
         "models": [
             {
                 "project": model.facts.project,
                 "name": model.manifest.name,
                 "version": model.manifest.version,
                 "provider": model.engine.providers[0],
+                "device": model.engine.device,
+                "library": model.engine.library,
+                "precision": model.variant.precision,
             }
             for model in registry.models
         ],
         "failed": [{"project": failure.project, "code": failure.code} for failure in registry.failures],
     }
     if parts.engines is not None:
-        _add_engines(document, parts.engines)
+        document["engines"] = _describe(parts.engines)
+        document["loading"] = loading_models(parts)
     return (document, 200, {}) if status == Phase.READY else (document, 503, {"Retry-After": "1"})
 
 
-def _add_engines(document: Readiness, engines: EngineProcesses) -> None:
-    document["engines"] = [
+def _describe(engines: EngineProcesses) -> list[EngineProcess]:
+    return [
         {
             "device": each.device,
             "state": each.state.name.lower(),
@@ -130,4 +143,3 @@ def _add_engines(document: Readiness, engines: EngineProcesses) -> None:
         }
         for each in engines.status
     ]
-    document["loading"] = [{"model": name, "progress": text} for name, text in sorted(engines.loading.items())]

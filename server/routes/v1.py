@@ -8,7 +8,7 @@ from flask import Blueprint, g, request
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from bundle.manifest import Calibration, MetricEstimate, PreprocessSpec, Task, UnknownRejection
+from bundle.manifest import Calibration, MetricEstimate, Precision, PreprocessSpec, Task, UnknownRejection
 from server.auth import requires
 from server.context import context
 from server.models.model import ServedModel
@@ -27,6 +27,7 @@ from server.routes.answers import (
     leased_model,
     many_answers,
 )
+from server.routes.loading import LOADING_EXAMPLE, LoadingModel, loading_models
 from server.routes.predict import IMAGE_BODY
 from server.tokens import Scope
 from server.uploads import read_images
@@ -49,7 +50,10 @@ class ModelSummary(TypedDict):
     state: Literal["ready"]
     bundle: Annotated[str, Field(description="the file's name")]
     label_count: int
-    providers: Annotated[list[str], Field(description="where it really runs, by the runtime's names")]
+    providers: Annotated[list[str], Field(description="what really runs it, the most important first")]
+    device: Annotated[str, Field(description="where: `CPU`, or the board's name")]
+    library: Annotated[str, Field(description="whose code, with its version")]
+    precision: Annotated[Precision, Field(description="of the form that runs")]
 
 
 class Standby(TypedDict):
@@ -77,6 +81,7 @@ class ModelList(TypedDict):
     status: Phase
     workers: Workers
     models: list[ModelSummary]
+    loading: Annotated[list[LoadingModel], Field(description="in an engine process, on their way")]
     standby: list[Standby]
     failed: list[Failed]
 
@@ -126,7 +131,6 @@ MANY_FILES = {
     "type": "object",
     "properties": {"images": {"type": "array", "items": BINARY, "minItems": 1}},
     "required": ["images"],
-    "additionalProperties": False,
 }
 IMAGES_BODY = (
     IMAGE_BODY[0],
@@ -136,11 +140,13 @@ IMAGES_BODY = (
 SUMMARY_EXAMPLE: Any = {
     "project": "default", "name": "trash", "version": "2", "task": "single_label", "state": "ready",
     "bundle": "trash-2.onsight", "label_count": 2, "providers": ["CPUExecutionProvider"],
+    "device": "CPU", "library": "ONNX Runtime 1.32.0", "precision": "int8",
 }  # fmt: skip
 LIST_EXAMPLE: Any = {
     "status": "ready",
     "workers": {"count": 2, "in_step": True},
     "models": [SUMMARY_EXAMPLE],
+    "loading": [LOADING_EXAMPLE],
     "standby": [{"project": "default", "name": "trash", "version": "1", "bundle": "trash-1.onsight"}],
     "failed": [],
 }
@@ -168,6 +174,7 @@ def list_models() -> ModelList:
         "status": registry.phase,
         "workers": workers(),
         "models": [_summary(model) for model in registry.models],
+        "loading": loading_models(context()),
         "standby": [
             {"project": one.project, "name": one.name, "version": one.version, "bundle": one.file_name}
             for one in registry.standby
@@ -253,6 +260,9 @@ def _summary(model: ServedModel) -> ModelSummary:
         "bundle": model.facts.file_name,
         "label_count": len(model.manifest.labels),
         "providers": list(model.engine.providers),
+        "device": model.engine.device,
+        "library": model.engine.library,
+        "precision": model.variant.precision,
     }
 
 

@@ -13,7 +13,8 @@ from flask import Blueprint
 from bundle.manifest import Manifest
 from server.auth import public, requires
 from server.context import context
-from server.engines.protocol import LOGITS, PROBABILITIES
+from server.engines.protocol import LOGITS, PROBABILITIES, is_ready
+from server.engines.providers import TENSORRT
 from server.models.registry import Phase
 from server.openapi.describe import Answer, Content, Group, described
 from server.openapi.problems import MODEL
@@ -109,8 +110,9 @@ def live() -> V2Live:
 )
 def ready() -> tuple[V2Ready, int]:
     parts = context()
-    is_ready = parts.registry.phase is Phase.READY and not parts.lifecycle.draining
-    return {"ready": is_ready}, 200 if is_ready else 503
+    answers = all(is_ready(model.engine) for model in parts.registry.models)
+    welcome = parts.registry.phase is Phase.READY and answers and not parts.lifecycle.draining
+    return {"ready": welcome}, 200 if welcome else 503
 
 
 @v2.get("/models/<name:name>", defaults={"version": None})
@@ -129,7 +131,7 @@ def model_metadata(name: str, version: str | None) -> ModelMetadata:
         return {
             "name": name,
             "versions": versions,
-            "platform": f"onnxruntime_{model.engine.providers[0]}",
+            "platform": _platform(model.engine.providers[0]),
             "inputs": _inputs(manifest),
             "outputs": _outputs(manifest),
         }
@@ -144,7 +146,7 @@ def model_metadata(name: str, version: str | None) -> ModelMetadata:
 )  # fmt: skip
 def model_ready(name: str, version: str | None) -> ModelReady:
     with leased(name, version) as model:
-        return {"name": name, "version": model.manifest.version, "ready": True}
+        return {"name": name, "version": model.manifest.version, "ready": is_ready(model.engine)}
 
 
 @v2.get("/models/<name:name>/config", defaults={"version": None})
@@ -183,6 +185,11 @@ def model_statistics(name: str, version: str | None) -> Statistics:
 def all_statistics() -> Statistics:
     """Of all versions of all models that serve."""
     return {"model_stats": statistics_of(context().registry.models)}
+
+
+def _platform(provider: str) -> str:
+    """In Triton's way."""
+    return "tensorrt_plan" if provider == TENSORRT else f"onnxruntime_{provider}"
 
 
 def _inputs(manifest: Manifest) -> list[TensorMetadata]:

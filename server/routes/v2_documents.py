@@ -29,7 +29,7 @@ class V2Ready(TypedDict):
 class ModelReady(TypedDict):
     name: str
     version: str
-    ready: Literal[True]
+    ready: bool
 
 
 class TensorMetadata(TypedDict):

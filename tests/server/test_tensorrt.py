@@ -16,7 +16,9 @@ from color_bundle import SIDE, color_graph
 from engine_rig import Rig, check_scores, color_manifest, commanding, engine_rig, expected_scores, random_images
 from fake_gpu import BREAKS_THE_DEVICE, L4, PROBE, FakeGpu
 from fake_tensorrt import FakeTensorRT, open_provider
+from running_server import bare_app
 
+from server.context import EXTENSION
 from server.engines.device_probe import DeviceProbe
 from server.engines.process.arrangement import LOAD_TIMEOUT_S
 from server.engines.tensorrt.engine import TensorRTEngine
@@ -371,7 +373,8 @@ def test_an_engine_process_tells_how_far_a_build_is_and_builds_once(tmp_path: Pa
     with tensorrt_rig(tmp_path) as rig, ThreadPoolExecutor(1) as pool:
         loading = pool.submit(rig.load)
         rig.wait(lambda: "building the TensorRT engine: 0%" in str(rig.processes.loading), "it says so", 30)
-        assert list(rig.processes.loading) == ["colours 1"]
+        assert health_of(rig)["loading"][0]["model"] == "colours 1"
+        assert "building the TensorRT engine: 0%" in health_of(rig)["loading"][0]["progress"]
         (tmp_path / "go").touch()
         engine = loading.result(LOAD_TIMEOUT_S)
         assert engine.providers == ("TensorRT",)
@@ -381,6 +384,13 @@ def test_an_engine_process_tells_how_far_a_build_is_and_builds_once(tmp_path: Pa
         assert engine.providers == ("TensorRT",), "also while it is away"
         check_all(engine, images)
         assert built(tmp_path) == 1
+
+
+def health_of(rig: Rig) -> Any:
+    """What a web worker with these engine processes says."""
+    app = bare_app()
+    app.extensions[EXTENSION] = dataclasses.replace(app.extensions[EXTENSION], engines=rig.processes)
+    return app.test_client().get("/health/ready").json
 
 
 def check_all(engine: Any, images: Any) -> None:
