@@ -94,6 +94,8 @@ def read_json(request: Request, max_bytes: int = MAX_JSON_BYTES) -> dict[str, An
 
 def read_body(request: Request, max_bytes: int) -> bytes:
     """The whole body as it is, at most max_bytes. Raises Problem."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "Expected a body without compression. Send it as it is.")
     if request.content_length is not None and request.content_length > max_bytes:
         raise _body_too_large(max_bytes)
     request.max_content_length = max_bytes + 1  # Werkzeug cuts a chunked body off there without a word

@@ -39,7 +39,7 @@ PROBLEMS: dict[str, Meaning] = {
     "BODY_TOO_LARGE": Meaning((413,), "The request has more bytes than ONSIGHT_MAX_REQUEST_BYTES."),
     "IMAGE_TOO_MANY_BYTES": Meaning((413,), "An image has more bytes than ONSIGHT_MAX_IMAGE_BYTES."),
     "TOO_MANY_IMAGES": Meaning((413,), "More images than ONSIGHT_MAX_IMAGES_PER_REQUEST."),
-    "UNSUPPORTED_MEDIA_TYPE": Meaning((415,), "The body's content type is not taken here."),
+    "UNSUPPORTED_MEDIA_TYPE": Meaning((415,), "The body's content type or encoding is not taken here."),
     "IMAGE_UNSUPPORTED": Meaning((415,), "The bytes are none of JPEG, PNG, WebP, TIFF, BMP and GIF."),
     "RANGE_INVALID": Meaning((416,), "The file is shorter than the range that was asked for."),
     "IMAGE_TOO_LARGE": Meaning((422,), "An image has more pixels than ONSIGHT_MAX_IMAGE_PIXELS."),
@@ -63,7 +63,7 @@ TRANSPORT = (
     "ADDRESS_INVALID", "BAD_REQUEST", "HTTP_INVALID", "TLS_EXPECTED", "CLIENT_SILENT", "INTERNAL", "DEADLINE_EXCEEDED",
 )  # fmt: skip
 TOKEN = ("TOKEN_MISSING", "TOKEN_INVALID", "SCOPE_MISSING", "TOKEN_STORE")
-BODY = ("BODY_BROKEN", "BODY_TOO_LARGE")
+BODY = ("BODY_BROKEN", "BODY_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
 MODEL = ("MODEL_NOT_FOUND", "MODELS_LOADING")
 ANSWERING = (*MODEL, *BODY, "QUEUE_FULL", "ENGINE", "ENGINE_DEVICE", "ENGINE_RESTARTING")
 # What may be wrong with one image.

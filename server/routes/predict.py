@@ -38,13 +38,16 @@ ONE_FILE = {
     "type": "object",
     "properties": {"image": BINARY},
     "required": ["image"],
-    "additionalProperties": False,
 }
 IMAGE_BODY = (
     Content("application/octet-stream", BINARY, "The bytes of the image file: JPEG, PNG, WebP, TIFF, BMP or GIF."),
-    Content("multipart/form-data", ONE_FILE, "A form with one file, whatever the field's name."),
+    Content(
+        "multipart/form-data",
+        ONE_FILE,
+        "A form with one file, whatever the name of its field; other fields are ignored.",
+    ),
 )
-PROBLEMS = (*ANSWERING, *UPLOAD, "PARAMETER_INVALID", "UNSUPPORTED_MEDIA_TYPE")
+PROBLEMS = (*ANSWERING, *UPLOAD, "PARAMETER_INVALID")
 
 
 @cloud.post("/predict/<name:project>/<name:model>")

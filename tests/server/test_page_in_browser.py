@@ -3,57 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from color_bundle import BLUE, GREY, RED
+from real_browser import BROWSER_MARKS, chromium, image, playwright, watched_page
 from running_server import Served
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-playwright = pytest.importorskip("playwright.sync_api")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium at /usr/bin/chromium"),
-]
+pytestmark = BROWSER_MARKS
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[playwright.Browser]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: playwright.Browser, served: Served) -> Iterator[playwright.Page]:
-    context = browser.new_context()
-    page = context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
-    own = (served.server.url, "blob:")
-    page.on("request", lambda request: None if request.url.startswith(own) else problems.append(request.url))
-    page.goto(served.server.url)
-    yield page
-    context.close()
-    assert problems == []
+    with watched_page(browser, served.server.url, served.server.url) as page:
+        yield page
 
 
 def enter_token(page: playwright.Page, token: str) -> None:
     page.get_by_role("button", name="Enter token").click()
     page.get_by_label("Token", exact=True).fill(token)
     page.keyboard.press("Enter")
-
-
-def image(name: str, data: bytes) -> playwright.FilePayload:
-    return {"name": name, "mimeType": "image/png", "buffer": data}
 
 
 def test_an_image_is_answered_with_label_scores_and_thresholds(page: playwright.Page, served: Served) -> None:
@@ -127,3 +101,10 @@ def test_a_visitor_who_needs_a_token_after_all_is_asked_once_and_nothing_is_sent
     playwright.expect(page.get_by_role("button", name="Enter token")).to_be_visible()
     page.wait_for_timeout(300)
     assert len(asked) == 1
+
+
+def test_the_page_leads_to_all_calls(page: playwright.Page) -> None:
+    page.get_by_role("link", name="All calls, with examples").click()
+    playwright.expect(page.get_by_role("heading", level=1)).to_have_text("Call it from your program")
+    page.get_by_role("link", name="Try images").click()
+    playwright.expect(page.get_by_role("heading", level=1)).to_have_text("What does your model see?")

@@ -53,6 +53,8 @@ def test_triton_sees_server_and_models(client: Any, served: Served) -> None:
         "images": ("UINT8", [-1, SIDE, SIDE, 3]),
     }
     config = client.get_model_config("colours", headers=auth)
+    assert client.get_model_config("colours", "1", headers=auth)["name"] == "colours"
+    assert client.get_model_metadata("colours", "1", headers=auth)["versions"] == ["1"]
     assert config["output"][0] == {"name": "probabilities", "data_type": "TYPE_FP32", "dims": [3]}
     index = client.get_model_repository_index(headers(served, "admin"))
     assert {each["name"]: each["state"] for each in index} == {"colours": "READY", "shop__goods": "READY"}
@@ -96,6 +98,108 @@ def test_triton_asks_many_times_at_once(triton: Any, client: Any, served: Served
         pending.append(client.async_infer("colours", [tensor], headers=headers(served)))
     found = [json.loads(each.get_result().as_numpy("decision")[0, 0])["labels"][0] for each in pending]
     assert found == list(LABELS) * 8
+
+
+def test_triton_chooses_outputs_and_how_each_comes(triton: Any, client: Any, served: Served) -> None:
+    tensor = triton.InferInput("image", [2], "BYTES")
+    tensor.set_data_from_numpy(np.array([BLUE, RED], dtype=np.object_))
+    wanted = [
+        triton.InferRequestedOutput("logits", binary_data=True),
+        triton.InferRequestedOutput("decision", binary_data=False),
+        triton.InferRequestedOutput("probabilities", binary_data=False, class_count=9),
+    ]
+    result = client.infer("colours", [tensor], outputs=wanted, headers=headers(served))
+    outputs = result.get_response()["outputs"]
+    assert [each["name"] for each in outputs] == ["logits", "decision", "probabilities"]
+    assert ["data" in each for each in outputs] == [False, True, True]
+    assert result.as_numpy("logits").argmax(axis=1).tolist() == [2, 0]
+    classes = result.as_numpy("probabilities")  # three, for there are no more
+    assert str(classes[0, 0]).endswith(":2:blue")
+    assert classes.shape == (2, 3)
+    with pytest.raises(Exception, match="expected 'probabilities', 'logits' or 'decision'"):
+        client.infer("colours", [tensor], outputs=[triton.InferRequestedOutput("secrets")], headers=headers(served))
+
+
+def test_triton_reads_statistics_that_grow_with_every_request(triton: Any, client: Any, served: Served) -> None:
+    auth = headers(served)
+
+    def statistics() -> dict[str, Any]:
+        (found,) = client.get_inference_statistics("colours", headers=auth)["model_stats"]
+        return dict(found)
+
+    tensor = triton.InferInput("image", [2], "BYTES")
+    tensor.set_data_from_numpy(np.array([RED, GREEN], dtype=np.object_))
+    client.infer("colours", [tensor], headers=auth)
+    before = statistics()
+    for _ in range(3):
+        client.infer("colours", [tensor], headers=auth)
+    assert served.server.ask("POST", "/v1/predict/default/colours", b"no image", served.token).status == 415
+    after = statistics()
+    assert (after["name"], after["version"]) == ("colours", "1")
+    assert after["inference_count"] - before["inference_count"] == 6
+    assert after["execution_count"] - before["execution_count"] == 3
+    assert after["last_inference"] >= before["last_inference"] > 1_700_000_000_000
+    old, new = before["inference_stats"], after["inference_stats"]
+    assert new["success"]["count"] - old["success"]["count"] == 3
+    assert new["fail"]["count"] - old["fail"]["count"] == 1
+    parts = sum(new[name]["ns"] - old[name]["ns"] for name in ("queue", "compute_input", "compute_infer"))
+    assert 0 < parts <= new["success"]["ns"] - old["success"]["ns"]
+    assert client.get_inference_statistics("colours", "1", headers=auth)["model_stats"][0]["name"] == "colours"
+    every = client.get_inference_statistics(headers=auth)["model_stats"]
+    assert [each["name"] for each in every] == ["colours", "shop__goods"]
+    with pytest.raises(Exception, match="No model of this name"):
+        client.get_inference_statistics("absent", headers=auth)
+
+
+def test_triton_unloads_and_loads_by_name_alone(client: Any, served: Served) -> None:
+    admin = headers(served, "admin")
+    with pytest.raises(Exception, match="scope"):
+        client.unload_model("shop__goods", headers=headers(served))
+    for arguments in ({"config": "{}"}, {"files": {"file:1/model.onnx": b"x"}, "config": "{}"}):
+        with pytest.raises(Exception, match="parameters: expected"):
+            client.load_model("shop__goods", headers=admin, **arguments)
+    client.unload_model("shop__goods", headers=admin)
+    try:
+        assert not client.is_model_ready("shop__goods", headers=headers(served))
+        index = {each["name"]: each["state"] for each in client.get_model_repository_index(admin)}
+        assert index == {"colours": "READY", "shop__goods": "UNAVAILABLE"}
+    finally:
+        client.load_model("shop__goods", headers=admin)
+    assert client.is_model_ready("shop__goods", headers=headers(served))
+
+
+def test_shared_memory_is_refused_and_nothing_is_said_of_this_machine(triton: Any, client: Any, served: Served) -> None:
+    auth = headers(served)
+    for ask in (
+        lambda: client.register_system_shared_memory("mine", "/onsight_probe", 64, headers=auth),
+        lambda: client.get_system_shared_memory_status(headers=auth),
+        lambda: client.get_cuda_shared_memory_status(headers=auth),
+        lambda: client.unregister_system_shared_memory(headers=auth),
+    ):
+        with pytest.raises(Exception, match="nothing at this address"):
+            ask()
+    tensor = triton.InferInput("images", [1, SIDE, SIDE, 3], "UINT8")
+    tensor.set_shared_memory("mine", SIDE * SIDE * 3)
+    with pytest.raises(Exception, match="shared memory: not offered here") as caught:
+        client.infer("colours", [tensor], headers=auth)
+    assert "mine" not in str(caught.value)
+    output = triton.InferRequestedOutput("logits")
+    output.set_shared_memory("mine", 12)
+    tensor = triton.InferInput("image", [1], "BYTES")
+    tensor.set_data_from_numpy(np.array([RED], dtype=np.object_))
+    with pytest.raises(Exception, match="shared memory: not offered here"):
+        client.infer("colours", [tensor], outputs=[output], headers=auth)
+
+
+def test_a_compressed_request_is_refused_and_a_compressed_answer_need_not_be(
+    triton: Any, client: Any, served: Served
+) -> None:
+    tensor = triton.InferInput("image", [1], "BYTES")
+    tensor.set_data_from_numpy(np.array([RED], dtype=np.object_))
+    with pytest.raises(Exception, match="without compression"):
+        client.infer("colours", [tensor], headers=headers(served), request_compression_algorithm="gzip")
+    result = client.infer("colours", [tensor], headers=headers(served), response_compression_algorithm="gzip")
+    assert json.loads(result.as_numpy("decision")[0, 0])["labels"] == ["red"]
 
 
 def test_triton_gets_errors_that_it_understands(triton: Any, client: Any, served: Served) -> None:
