@@ -23,6 +23,8 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from server.openapi.document import build_document
 from server.tokens import Scope
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("ONSIGHT_TEST_EXAMPLES", "5"))
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

@@ -205,6 +205,21 @@ def test_the_page_names_every_call_and_nothing_from_elsewhere(served: Served) ->
     assert set(re.findall(r"https?://[^\s\"'<>`$&;\\/]+", text)) <= {ORIGIN, "http://www.w3.org"}
 
 
+# ---------------------------------------------------------------- manual
+
+
+def test_the_manual_names_every_call_and_every_code_and_no_others() -> None:
+    manual = (ROOT / "docs" / "api.md").read_text()
+    calls = {f"{method.upper()} {path}" for path, method in OPERATIONS if method in ("get", "post")}
+    assert set(re.findall(r"`((?:GET|POST|PUT|DELETE|PATCH) /[^`?]*)`", manual)) == calls
+    rows = {
+        (int(status), code)
+        for status, codes in re.findall(r"^\| (\d{3}) \| (.*) \|$", manual, re.MULTILINE)
+        for code in re.findall(r"[A-Z0-9_]+", codes)
+    }
+    assert rows == {(status, code) for code, meaning in PROBLEMS.items() for status in meaning.statuses}
+
+
 # ---------------------------------------------------------------- programs
 
 
