@@ -120,7 +120,7 @@ class RequestInput(TypedDict):
     """One input. data: row-major, nested or flat; or, behind the JSON, `parameters.binary_data_size` raw bytes."""
 
     name: Annotated[str, Field(description="`image`, or the name of the model's input")]
-    datatype: Datatype
+    datatype: Literal["BYTES", "UINT8"]
     shape: Annotated[list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=1, max_length=4)]
     data: NotRequired[list[Any]]
     parameters: NotRequired[Parameters]

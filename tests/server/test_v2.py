@@ -252,6 +252,8 @@ ELEMENT = struct.pack("<I", len(RED)) + RED
         ({"inputs": []}, b""),
         ({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 1, 1, 4], "data": [0] * 4}]}, b""),
         ({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [0, 0, 256]}]}, b""),
+        ({"inputs": [{"name": "images", "datatype": "FP32", "shape": [1], "data": [10**400]}]}, b""),
+        ({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1], "data": [10**400]}]}, b""),
         ({"inputs": [{"name": "other", "datatype": "UINT8", "shape": [1], "data": [0]}]}, b""),
         (image_input(len(ELEMENT)) | {"outputs": [{"name": "secrets"}]}, ELEMENT),
         ({"inputs": image_input(len(ELEMENT))["inputs"] * 2}, ELEMENT * 2),
