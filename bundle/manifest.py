@@ -34,6 +34,7 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 ModelVersion = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Precision = Literal["fp32", "fp16", "int8"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -181,7 +182,7 @@ class Variant(Frozen):
     """
 
     name: str
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: Precision
     file: FileName
     parity: ParityReport
     golden: FileName | None = None

@@ -7,6 +7,7 @@ OnsightError (bundle/errors.py)
 │   ├── EngineError           the model cannot run on this machine
 │   │   ├── ProviderMismatch  the runtime would run elsewhere than asked
 │   │   ├── GraphMismatch     the graph's inputs or outputs are not what the manifest says
+│   │   ├── VariantRefused    the form that is asked for is not there, or not certified
 │   │   └── DeviceFailed      a device refused a call; after that only a new process can use it for certain
 │   ├── Overloaded            nobody must act; the caller may try again
 │   │   ├── QueueFull         more requests wait than the server lets wait
@@ -50,6 +51,10 @@ class ProviderMismatch(EngineError):
 
 class GraphMismatch(EngineError):
     code = "ENGINE_GRAPH"
+
+
+class VariantRefused(EngineError):
+    code = "ENGINE_VARIANT"
 
 
 class DeviceFailed(EngineError):

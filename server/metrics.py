@@ -184,12 +184,13 @@ class _State:
         ready = GaugeMetricFamily(
             "onsight_model_ready",
             "Models: 1 where it answers, 0 while its process is being started again; and what runs it",
-            labels=(*MODEL, "provider", "device", "library"),
+            labels=(*MODEL, "provider", "device", "library", "precision"),
         )
         for model in self._registry.models:
             engine = model.engine
             what = (model.facts.project, model.manifest.name, model.manifest.version)
-            ready.add_metric((*what, engine.providers[0], engine.device, engine.library), float(is_ready(engine)))
+            runs = (engine.providers[0], engine.device, engine.library, model.variant.precision)
+            ready.add_metric((*what, *runs), float(is_ready(engine)))
         yield ready
         failed = GaugeMetricFamily("onsight_bundles_failed", "Bundles that do not serve", labels=("project", "code"))
         counts: dict[tuple[str, str], int] = {}

@@ -42,6 +42,7 @@ from server.models.changes import Changes
 from server.models.keeper import Keeper
 from server.models.last_good import LastGoodStore
 from server.models.registry import Registry
+from server.models.variants import VariantPolicy
 from server.models.wishes import Wishes
 from server.settings import ServerSettings
 from server.tokens import TokenStore
@@ -189,6 +190,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
             wishes=self._wishes,
             lock=self._run_folder.path / "loading.lock",
             every_version=settings.serve_versions == "all",
+            policy=VariantPolicy(settings.precision, self._run_folder.subfolder("variants")),
         )
         generation = -1
         looked_at = 0.0

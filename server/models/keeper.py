@@ -37,6 +37,7 @@ from server.models.shelf import (
     list_bundles,
     natural_order,
 )
+from server.models.variants import FULL_PRECISION, VariantPolicy
 from server.models.verifying import FailureLog, Verifier, Version
 from server.models.wishes import Wish, Wishes
 
@@ -49,13 +50,13 @@ class Keeper:
     """models_dir: what to serve.  trust_dir: whose bundles.  store: where copies are kept, if anywhere.
 
     wishes: what an operator asked for.  lock: a file that keeps other processes from loading at the same moment.
-    every_version: serve all versions, not the highest alone.
+    every_version: serve all versions, not the highest alone.  policy: which form of a model serves.
     """
 
     def __init__(
         self, models_dir: Path, trust_dir: Path, registry: Registry, build_engine: EngineFactory, limits: ImageLimits,
         *, store: LastGoodStore | None = None, wishes: Wishes | None = None, lock: Path | None = None,
-        every_version: bool = False,
+        every_version: bool = False, policy: VariantPolicy = FULL_PRECISION,
     ) -> None:  # fmt: skip
         self._models_dir = models_dir
         self._trust = TrustStore(trust_dir)
@@ -66,6 +67,7 @@ class Keeper:
         self._wishes = wishes
         self._lock = lock
         self._every_version = every_version
+        self._policy = policy
         self._failures = FailureLog()
         self._verifier = Verifier(self._failures)
         self._unloadable: dict[Holding, Failure] = {}
@@ -223,7 +225,9 @@ class Keeper:
             bundle = at_hand or load_bundle(file.path, self._trust)
             if bundle.manifest_sha256 != version.manifest_sha256:
                 raise MalformedBundle(f"{file.file_name}: it changed while it was being loaded. It is looked at again.")
-            slot = Slot(load_model(bundle, file.project, file.file_name, self._build_engine, self._limits))
+            slot = Slot(
+                load_model(bundle, file.project, file.file_name, self._build_engine, self._limits, self._policy)
+            )
             round_.loaded.append(slot)
             return slot
         except OnsightError as error:

@@ -1,4 +1,4 @@
-"""Make one verified bundle answer: engine, graph against manifest, golden replay on the real provider, warm-up."""
+"""Make one verified bundle answer: graph against manifest, then the form that serves here, proven and warm."""
 
 from __future__ import annotations
 
@@ -6,44 +6,45 @@ import logging
 from time import perf_counter
 
 from bundle.decode import ImageLimits
-from bundle.golden import Golden, replay_golden
 from bundle.load import Bundle
 from bundle.manifest import Manifest, Variant
 from server.engines.protocol import EngineFactory, check_manifest_tensors
 from server.models.model import ModelFacts, ServedModel
+from server.models.variants import FULL_PRECISION, VariantPolicy, choose_proven
 
 log = logging.getLogger("onsight.server")
 
 
 def load_model(
-    bundle: Bundle, project: str, file_name: str, build_engine: EngineFactory, limits: ImageLimits
+    bundle: Bundle,
+    project: str,
+    file_name: str,
+    build_engine: EngineFactory,
+    limits: ImageLimits,
+    policy: VariantPolicy = FULL_PRECISION,
 ) -> ServedModel:
     """The model, ready for its first request.
 
-    Raises EngineError (ProviderMismatch, GraphMismatch), GoldenMismatch or MalformedBundle.
+    Raises EngineError (ProviderMismatch, GraphMismatch, VariantRefused), GoldenMismatch or MalformedBundle.
     """
     began = perf_counter()
     manifest = bundle.manifest
     check_manifest_tensors(manifest)
-    engine = build_engine(manifest, bundle.files[choose_variant(manifest).file])
-    try:
-        difference = replay_golden(Golden.from_bytes(bundle.files[manifest.golden]), manifest, engine.infer)
-        engine.warm_up()
-    except BaseException:
-        engine.close()
-        raise
+    proven = choose_proven(bundle, choose_variant(manifest), build_engine, policy)
     log.info(
         "model ready",
         extra={
             "project": project,
             "model": manifest.name,
             "version": manifest.version,
-            "providers": ",".join(engine.providers),
-            "golden_difference": float(f"{difference:.3g}"),
+            "precision": proven.variant.precision,
+            "providers": ",".join(proven.engine.providers),
+            "golden_difference": float(f"{proven.golden_difference:.3g}"),
             "seconds": round(perf_counter() - began, 2),
         },
     )
-    return ServedModel(facts_of(bundle, project, file_name), manifest, engine, limits, difference)
+    facts = facts_of(bundle, project, file_name)
+    return ServedModel(facts, manifest, proven.variant, proven.engine, limits, proven.golden_difference)
 
 
 def facts_of(bundle: Bundle, project: str, file_name: str) -> ModelFacts:

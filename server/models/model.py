@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bundle.decide import Decision, decide
 from bundle.decode import ImageLimits
 from bundle.errors import ImageError
-from bundle.manifest import Manifest
+from bundle.manifest import Manifest, Variant
 from bundle.preprocess import preprocess
 from server.engines.protocol import Engine, Scores
 from server.errors import EngineError, Overloaded
@@ -45,10 +45,14 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A loaded, proven and warm model. golden_difference: the largest seen in its golden replay on this machine."""
+    """A loaded, proven and warm model. variant: the form of it that runs.
+
+    golden_difference: the largest seen in its golden replay on this machine.
+    """
 
     facts: ModelFacts
     manifest: Manifest
+    variant: Variant
     engine: Engine
     limits: ImageLimits
     golden_difference: float

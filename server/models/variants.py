@@ -1,0 +1,222 @@
+"""Which form of a model serves on this machine: full precision, or a certified variant that is faster here.
+
+In this order: what the setting allows and the certificates permit; engine and golden replay of each; where both are
+left to choose from, a few timed images on both, alternating. The first process of a server that measures writes down
+what it found, and the others follow: two workers never answer differently. A variant without a certificate that
+passes is never run. Knows neither HTTP nor the models folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.errors import GoldenMismatch
+from bundle.files import write_atomically
+from bundle.golden import Golden, replay_golden
+from bundle.load import Bundle
+from bundle.manifest import Variant
+from bundle.preprocess import preprocess
+from server.engines.protocol import Engine, EngineFactory
+from server.errors import EngineError, VariantRefused
+
+log = logging.getLogger("onsight.server")
+
+Wanted = Literal["auto", "fp32", "int8"]
+GOLDEN_TOLERANCE: Final = 1e-3  # of a probability; a variant's own stands in its certificate
+ROUNDS: Final = 7
+LONGEST_S: Final = 1.0  # of measuring, beyond the second round
+WORTH_IT: Final = 0.95  # of full precision's time: a variant that gains less is not worth what it loses
+
+
+@dataclass(frozen=True, slots=True)
+class VariantPolicy:
+    """precision: what may serve; `auto` measures.  notes: a folder where processes of one server share what they found;
+    None for a process of its own.
+    """
+
+    precision: Wanted = "fp32"
+    notes: Path | None = None
+
+
+FULL_PRECISION: Final = VariantPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A variant's engine, warm, and the largest difference in its golden replay."""
+
+    variant: Variant
+    engine: Engine
+    golden_difference: float
+
+
+def choose_proven(bundle: Bundle, full: Variant, build_engine: EngineFactory, policy: VariantPolicy) -> Proven:
+    """The form that serves. full: the bundle's full precision, or the first variant of a bundle without it.
+
+    Raises VariantRefused where the setting asks for what is not there or not certified, EngineError, GoldenMismatch or
+    MalformedBundle.
+    """
+    builder = _Builder(bundle, build_engine)
+    if policy.precision == "int8":
+        return builder.prove(_certified(bundle, "int8"))
+    if not full.may_serve:
+        raise _refused(bundle, full)
+    others = [each for each in bundle.manifest.variants if each is not full] if policy.precision == "auto" else []
+    for each in others:
+        if not each.may_serve:
+            builder.warn(each, _why(each))
+    others = [each for each in others if each.may_serve]
+    if not others:
+        return builder.prove(full)
+    with _locked(policy.notes):
+        noted = _read_note(policy.notes, bundle, (full, *others))
+        if noted is not None:
+            return builder.prove(noted)
+        chosen = _measure(builder, full, others)
+        _write_note(policy.notes, bundle, chosen.variant)
+    return chosen
+
+
+def _measure(builder: _Builder, full: Variant, others: list[Variant]) -> Proven:
+    """Prove full precision, then each variant made for what really runs it, and keep the fastest."""
+    proven = [builder.prove(full)]
+    chosen: Proven | None = None
+    try:
+        provider = proven[0].engine.providers[0]
+        for variant in others:
+            if variant.certificate is not None and variant.certificate.provider == provider:
+                try:
+                    proven.append(builder.prove(variant))
+                except (EngineError, GoldenMismatch) as error:  # full precision serves all the same
+                    builder.warn(variant, str(error))
+        chosen = _fastest(builder, proven) if len(proven) > 1 else proven[0]
+    finally:
+        for each in proven:
+            if each is not chosen:
+                each.engine.close()
+    return chosen
+
+
+def _fastest(builder: _Builder, proven: list[Proven]) -> Proven:
+    """proven: full precision first."""
+    times_ms = time_engines({each.variant.name: each.engine for each in proven}, builder.image)
+    chosen, limit_ms = proven[0], WORTH_IT * times_ms[proven[0].variant.name]
+    for each in proven[1:]:
+        if times_ms[each.variant.name] < limit_ms:
+            chosen, limit_ms = each, times_ms[each.variant.name]
+    told = {f"{name}_ms": round(time_ms, 3) for name, time_ms in times_ms.items()}
+    log.info("variant chosen", extra={**builder.told, "variant": chosen.variant.name, **told})
+    return chosen
+
+
+def time_engines(engines: Mapping[str, Engine], image: NDArray[np.uint8]) -> dict[str, float]:
+    """Milliseconds for one image, (1,H,W,3) uint8, by name: the least of a few rounds, as nothing but noise adds to it.
+
+    Engines take turns, so that what else the machine does meets all of them.
+    """
+    least = dict.fromkeys(engines, float("inf"))
+    began = perf_counter()
+    for number in range(ROUNDS):
+        if number >= 2 and perf_counter() - began > LONGEST_S:
+            break
+        for name, engine in engines.items():
+            started = perf_counter()
+            engine.infer(image)
+            least[name] = min(least[name], perf_counter() - started)
+    return {name: seconds * 1e3 for name, seconds in least.items()}
+
+
+class _Builder:
+    """Variants of one bundle, proven."""
+
+    def __init__(self, bundle: Bundle, build_engine: EngineFactory) -> None:
+        self._bundle = bundle
+        self._build_engine = build_engine
+        self.told = {"model": bundle.manifest.name, "version": bundle.manifest.version}  # of log lines
+
+    def warn(self, variant: Variant, reason: str) -> None:
+        log.warning("variant does not serve", extra={**self.told, "variant": variant.name, "reason": reason})
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """The first golden image, (1,H,W,3)."""
+        manifest = self._bundle.manifest
+        golden = Golden.from_bytes(self._bundle.files[manifest.golden])
+        return preprocess(golden.images[0], manifest.preprocessing)[np.newaxis]
+
+    def prove(self, variant: Variant) -> Proven:
+        manifest, files = self._bundle.manifest, self._bundle.files
+        engine = self._build_engine(manifest, files[variant.file])
+        try:
+            certificate = variant.certificate
+            if certificate is not None and certificate.provider != engine.providers[0]:
+                raise VariantRefused(
+                    f"{manifest.name}: expected variant {variant.name} to run on {certificate.provider}, as it was"
+                    f" measured, found {engine.providers[0]}. Set ONSIGHT_PRECISION to auto or fp32."
+                )
+            golden = Golden.from_bytes(files[variant.golden or manifest.golden])
+            tolerance = GOLDEN_TOLERANCE if certificate is None else certificate.golden_tolerance
+            difference = replay_golden(golden, manifest, engine.infer, tolerance)
+            engine.warm_up()
+        except BaseException:
+            engine.close()
+            raise
+        return Proven(variant, engine, difference)
+
+
+def _certified(bundle: Bundle, precision: str) -> Variant:
+    found = [each for each in bundle.manifest.variants if each.precision == precision]
+    serving = next((each for each in found if each.may_serve), None)
+    if serving is not None:
+        return serving
+    if found:
+        raise _refused(bundle, found[0])
+    raise VariantRefused(
+        f"{bundle.manifest.name}: expected a variant of precision {precision}, as ONSIGHT_PRECISION says, found none."
+        f" Export it with --variants fp32,{precision}, or set ONSIGHT_PRECISION to auto."
+    )
+
+
+def _refused(bundle: Bundle, variant: Variant) -> VariantRefused:
+    return VariantRefused(
+        f"{bundle.manifest.name}: expected a certificate that variant {variant.name} answers as full precision does,"
+        f" found that {_why(variant)}. Export the bundle again."
+    )
+
+
+def _why(variant: Variant) -> str:
+    return "it has none" if variant.certificate is None else "; ".join(variant.certificate.failures)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path | None) -> Iterator[None]:
+    """One process at a time measures; without a folder, or where it is gone, each for itself."""
+    with contextlib.ExitStack() as stack:
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                fcntl.flock(stack.enter_context((folder / ".lock").open("w")), fcntl.LOCK_EX)
+        yield
+
+
+def _read_note(folder: Path | None, bundle: Bundle, variants: tuple[Variant, ...]) -> Variant | None:
+    with contextlib.suppress(OSError):
+        if folder is not None:
+            name = (folder / bundle.manifest_sha256).read_text(encoding="utf-8")
+            return next((each for each in variants if each.name == name), None)
+    return None
+
+
+def _write_note(folder: Path | None, bundle: Bundle, variant: Variant) -> None:
+    with contextlib.suppress(OSError):
+        if folder is not None:
+            write_atomically(folder / bundle.manifest_sha256, variant.name.encode())
