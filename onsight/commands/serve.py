@@ -17,7 +17,9 @@ OPTION_NAMES = {"models_dir": "MODELS", "allow_anonymous_loopback": "--anonymous
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="[default: 8000]")
 @click.option("--workers", type=int, metavar="N", help="Server processes.  [default: one a core]")
-@click.option("--threads", type=int, metavar="N", help="Request threads of each worker.  [default: 2]")
+@click.option(
+    "--threads", type=int, metavar="N", help="Predictions that each worker computes at once.  [default: 1; GPU: 8]"
+)
 @click.option("--providers", help="cpu, cuda or tensorrt, in order of preference.  [default: cpu]")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="Of the log, on stderr.  [default: text]")
 @click.option(
@@ -33,8 +35,8 @@ def command(**choices: Any) -> None:
     curl -H 'X-Auth-token: ...' --data-binary @x.jpg localhost:8000/api/predict/default/trash
 
     A page to drop images on is at http://localhost:8000. Beyond this machine (--host 0.0.0.0) it is reachable only once
-    there is a token. Bundles that come later are served after `kill -HUP` of the server. Every option is an
-    environment variable too, and there are more: docs/configuration.md.
+    there is a token. A bundle that is put into MODELS later is served within seconds. Every option is an environment
+    variable too, and there are more: docs/configuration.md.
     """
     from pydantic import ValidationError
 
