@@ -1,18 +1,17 @@
-"""Label many images: with a bundle in this process, or through a server; one answer a file, in order.
+"""Label many images with a bundle in this process; one answer a file, in order. (remote.py asks a server.)
 
 Both ways give the same `Answer`. An image that cannot be read is an answer too, with its reason.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.errors import ImageError
 from bundle.image_limits import ImageLimits, read_image_file
+from onsight.in_order import in_order
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".jpe", ".dib"})
 LARGEST_FILE = ImageLimits(max_bytes=1 << 30)  # what decodes it, here or in a server, has a smaller limit of its own
@@ -56,17 +55,7 @@ def label_images(root: Path, files: Sequence[str], label: Label, workers: int) -
             return Answer(file, error=f"the file cannot be read: {error.strerror or error}")
         return Answer(file, answer.labels, answer.unknown, answer.probabilities, answer.error)
 
-    pending: deque[Future[Answer]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="label")
-    try:
-        for file in files:
-            pending.append(pool.submit(work, file))
-            if len(pending) >= workers * 8:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    return in_order(work, files, workers, "label")
 
 
 def bundle_labeller(path: Path, trust_dir: Path, providers: tuple[str, ...]) -> tuple[Label, tuple[str, ...]]:

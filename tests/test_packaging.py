@@ -38,6 +38,17 @@ def test_the_command_line_starts_without_torch_or_flask() -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_the_client_is_light_and_found_in_the_package_itself() -> None:
+    heavy = ("torch", "flask", "onnxruntime", "sklearn", "numpy", "PIL", "pydantic", "tqdm", "click")
+    code = (
+        "import sys, onsight; before = 'httpcore2' in sys.modules; from onsight import AsyncClient, Client;"
+        "import onsight.client as client; wanted = [getattr(onsight, name) for name in client.__all__];"
+        f"print(before, [m for m in {heavy!r} if m in sys.modules], hasattr(onsight, 'Nothing'))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False [] False"
+
+
 def test_constraints_pin_every_dependency_exactly() -> None:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
     assert all(line.count("==") == 1 for line in lines)

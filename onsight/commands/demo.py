@@ -90,12 +90,12 @@ def command(folder: Path, port: int, minutes: float, once: bool) -> None:
         _wait_until_ready(server, url, folder / "server.log")
         _title(5, f"onsight predict: {len(held_out)} images that the model has never seen")
         with Client(url, token, model="digits") as client:
-            answers = [client.predict(path.read_bytes()) for path, _ in held_out]
+            answers = [client.predict(path) for path, _ in held_out]
     except BaseException:
         _stop(server)
         raise
-    seen = [answer["scores"][0]["label"] == label for answer, (_, label) in zip(answers, held_out, strict=True)]
-    unknown = [bool(answer["unknown"]) for answer in answers]
+    seen = [answer.best.label == label for answer, (_, label) in zip(answers, held_out, strict=True)]
+    unknown = [answer.unknown for answer in answers]
     right = sum(is_right and not is_unknown for is_right, is_unknown in zip(seen, unknown, strict=True))
     wrong = len(held_out) - right - sum(unknown)
     click.echo(f"{right} of {len(held_out)} right, {wrong} wrong, {sum(unknown)} called unknown", err=True)
@@ -157,18 +157,13 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    from urllib.error import URLError
-    from urllib.request import urlopen
+    from onsight.client import Client
 
     deadline = time.monotonic() + READY_WITHIN_S
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
-        try:
-            with urlopen(f"{url}/health/ready", timeout=5) as response:  # noqa: S310 - our own server
-                if response.status == 200:
-                    return
-        except (URLError, OSError):
+    with Client(url) as client:
+        while time.monotonic() < deadline and server.poll() is None:
+            if client.ready():
+                return
             time.sleep(0.2)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
     raise click.ClickException(f"the server was not ready within {READY_WITHIN_S:.0f} s. The end of {log}:\n{tail}")

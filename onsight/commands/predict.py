@@ -22,7 +22,14 @@ import click
 )  # fmt: skip
 @click.option("--server", metavar="URL", help="Ask this server; MODEL is then NAME or PROJECT/NAME.")
 @click.option("--token", envvar="ONSIGHT_TOKEN", help="For --server.  [env: ONSIGHT_TOKEN]")
-@click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Images at a time.  [default: one a core]")
+@click.option(
+    "--ca", type=click.Path(path_type=Path, exists=True), metavar="FILE",
+    help="For --server https://...: the certificate (PEM) to trust in place of the system's.",
+)  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(1, 256), metavar="N",
+    help="Images at a time.  [default: one a core; 8 with --server]",
+)  # fmt: skip
 def command(
     arguments: tuple[Path, ...],
     out: Path | None,
@@ -30,6 +37,7 @@ def command(
     group_folder: Path | None,
     server: str | None,
     token: str | None,
+    ca: Path | None,
     workers: int | None,
 ) -> None:
     """Label IMAGES (a file, or a folder with all below it) with MODEL, a .onsight bundle.
@@ -63,10 +71,18 @@ def command(
             f"{group_folder}: expected a new or empty folder, since what it holds would mix with the answers, found"
             " files in it. Choose another --group-by-label."
         )
+    root = images.parent if images.is_file() else images
     if server is not None:
-        from onsight.remote import server_labeller
+        from onsight.client import Client
+        from onsight.client.batch import CONCURRENCY
+        from onsight.remote import ask_about_images, labels_of_server
 
-        label, labels = server_labeller(server, token, None if model is None else str(model))
+        name = None if model is None else str(model)
+        client = click.get_current_context().with_resource(
+            Client(server, token, model=name, verify=True if ca is None else ca)
+        )
+        labels = labels_of_server(client, has_token=bool(token))
+        answers = ask_about_images(client, root, files, workers or CONCURRENCY)
     else:
         assert model is not None
         if not model.exists():
@@ -74,9 +90,7 @@ def command(
         if model.is_dir() and not (model / "manifest.json").is_file():
             raise click.ClickException(f"{model}: expected a .onsight bundle, found a folder. Name the file in it.")
         label, labels = bundle_labeller(model, OnsightHome.from_environment().trust_dir, ("CPUExecutionProvider",))
-
-    root = images.parent if images.is_file() else images
-    answers = label_images(root, files, label, workers or usable_cores())
+        answers = label_images(root, files, label, workers or usable_cores())
     if group_folder is not None:
         answers = copy_by_label(answers, root, group_folder, labels)
     to_stdout = out is None and (group_folder is None or as_json)

@@ -102,7 +102,25 @@ def test_a_refusal_is_told_of_in_a_line(
 
 def test_where_no_server_is_that_is_said(onsight: Onsight, images: Path) -> None:
     refused = onsight("predict", images, "--server", "http://127.0.0.1:9", "--token", "x")
-    assert refused.error == "http://127.0.0.1:9: no answer (ConnectionRefusedError). Is the server running?"
+    assert refused.error == (
+        "http://127.0.0.1:9: expected an Onsight server, found: Connection refused. Is it running, and is this its"
+        " address?"
+    )
+
+
+# What a server says of a model and of an image, all that a client looks for.
+PREDICTION = {
+    "project": "default", "model": "shapes", "version": "1", "task": "single_label", "labels": ["blue"],
+    "unknown": False, "scores": [{"label": "blue", "probability": 0.9, "threshold": 0.5, "above": True}],
+    "timings_ms": {"queue": 0.1, "decode": 1, "inference": 2, "total": 4}, "request_id": "1",
+}  # fmt: skip
+DESCRIPTION = {
+    "project": "default", "name": "shapes", "version": "1", "task": "single_label", "state": "ready",
+    "bundle": "shapes.onsight", "label_count": 1, "providers": ["CPUExecutionProvider"],
+    "labels": [{"label": "blue", "threshold": 0.5}], "created_at": "2026-01-02T03:04:05Z", "preprocessing": {},
+    "calibration": {}, "unknown": None, "metrics": {}, "golden_difference": 0.0, "model_id": "", "bundle_sha256": "",
+    "key_id": "",
+}  # fmt: skip
 
 
 @contextmanager
@@ -149,9 +167,7 @@ def test_what_is_no_onsight_server_is_told_of(onsight: Onsight, images: Path) ->
 
 @pytest.mark.slow
 def test_a_server_that_goes_away_leaves_the_answers_so_far(onsight: Onsight, images: Path, tmp_path: Path) -> None:
-    model = {"labels": [{"label": "blue", "threshold": 0.5}]}
-    answer = {"labels": ["blue"], "unknown": False, "scores": [{"label": "blue", "probability": 0.9}]}
-    with scripted([model, *[answer] * 20]) as url:
+    with scripted([DESCRIPTION, *[PREDICTION] * 20]) as url:
         finished = onsight(
             "predict", "shapes", images, "--server", url, "--workers", "1", "--out", "results.csv", "--json"
         )  # fmt: skip
@@ -160,6 +176,7 @@ def test_a_server_that_goes_away_leaves_the_answers_so_far(onsight: Onsight, ima
         "20 of 62 images labelled: blue 20",
         "Stopped: 42 images were not looked at",
         "Written: results.csv",
-        f"Error: {url}: no answer (ConnectionRefusedError). Is the server running?",
+        f"Error: {url}: expected an Onsight server, found: Connection refused (7 times). Is it running, and is this its"
+        " address?",
     ]
     assert len(json.loads((tmp_path / "results.csv").read_text())) == 20

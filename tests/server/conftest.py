@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from both_clients import KINDS, Connect
 from running_server import Install, RunningServer, Served, running
 
 from bundle.home import OnsightHome
@@ -65,3 +66,10 @@ def big_served(new_install: Callable[[], Install], tmp_path_factory: pytest.Temp
     with running(install, tmp_path_factory.mktemp("log")) as server:
         server.wait_for_status(200)
         yield Served(server, install, token, wrong_scope)
+
+
+@pytest.fixture(params=list(KINDS))
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    """Make a client of either kind: connect(url, token, model=...)."""
+    with ExitStack() as stack:
+        yield lambda *arguments, **options: stack.enter_context(KINDS[request.param](*arguments, **options))

@@ -143,8 +143,8 @@ def server_environment(install: Install, port: int, **settings: str) -> dict[str
 
 @contextmanager
 def running(install: Install, folder: Path, **settings: str) -> Iterator[RunningServer]:
-    """A real server process; stopped by SIGTERM at the end, which must exit with 0."""
-    port = free_port()
+    """A real server process; stopped by SIGTERM at the end, which must exit with 0. port: a free one by default."""
+    port = int(settings.pop("port", "0")) or free_port()
     log_path = folder / f"server-{port}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(

@@ -1,131 +1,289 @@
-"""The Python client: against the real server, and against a scripted one that is busy, slow or broken."""
+"""Both Python clients against the real server: every call, many images, threads, and what ends early."""
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from color_bundle import GREEN, RED
-from running_server import Served, free_port
+from both_clients import Connect
+from color_bundle import BLUE, GREEN, RED
+from running_server import Install, Served, free_port, running
 
-from onsight.client import Client, ClientError, pause_s
+from onsight import AsyncClient, Client, ClientError, ImageResult, NoAnswer, Refused, Unavailable
+from onsight.in_order import AHEAD
 
-Script = list[tuple[int, dict[str, str], bytes]]
-
-
-@contextmanager
-def scripted(script: Script) -> Iterator[tuple[str, list[str]]]:
-    """A server that gives these answers in turn; status 0 drops the connection. Yields its URL and what was asked."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            asked.append(self.path)
-            status, headers, body = script.pop(0)
-            if status == 0:
-                self.close_connection = True
-                return
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+COLOURS = {"red": RED, "green": GREEN, "blue": BLUE}
 
 
-def test_a_model_is_found_by_its_own_address(served: Served) -> None:
-    with Client(f"{served.server.url}/api/predict/shop/goods", served.token) as client:
-        answer = client.predict(GREEN, top=1)
-    assert (answer["project"], answer["model"], answer["labels"]) == ("shop", "goods", ["green"])
-    assert len(answer["scores"]) == 1
+def labels_of(results: list[ImageResult]) -> list[tuple[str, ...]]:
+    return [() if result.prediction is None else result.prediction.labels for result in results]
 
 
-def test_the_only_model_needs_no_name_and_several_do(served: Served, big_served: Served) -> None:
-    with Client(big_served.server.url, big_served.token) as client:
-        assert client.predict(RED)["labels"] == ["red"]
-    with Client(served.server.url, served.token) as client, pytest.raises(ClientError, match="shop/goods"):
-        client.predict(RED)
+def test_a_prediction_says_everything_and_becomes_json(connect: Connect, served: Served) -> None:
+    client = connect(served.server.url, served.token, model="colours")
+    found = client.predict(GREEN, top=2)
+    assert (found.labels, found.unknown, found.best.label) == (("green",), False, "green")
+    assert (found.project, found.model, found.version, found.task) == ("default", "colours", "1", "single_label")
+    assert [score.above for score in found.scores] == [True, False]
+    assert found.scores[0].probability > 0.9 > found.scores[0].threshold == 0.5
+    assert found.timings.total_ms >= found.timings.decode_ms > 0
+    assert found.request_id
+    document = json.loads(json.dumps(found.as_dict()))
+    assert document["scores"][0] == {
+        "label": "green", "probability": found.best.probability, "threshold": 0.5, "above": True
+    }  # fmt: skip
+    with pytest.raises(AttributeError):
+        found.labels = ()
+    assert len(client.predict(GREEN).scores) == 3
 
 
-def test_a_refusal_carries_status_code_and_request_id(served: Served) -> None:
-    with Client(served.server.url, "wrong", model="colours") as client, pytest.raises(ClientError) as caught:
-        client.predict(RED)
+def test_an_image_may_be_bytes_a_path_a_file_or_pixels(connect: Connect, served: Served, tmp_path: Path) -> None:
+    client = connect(served.server.url, served.token, model="colours")
+    path = tmp_path / "green.png"
+    path.write_bytes(GREEN)
+    pixels = np.full((48, 64, 3), (20, 220, 20), np.uint8)
+    expected = client.predict(GREEN).scores
+    for image in (bytearray(GREEN), path, str(path), io.BytesIO(GREEN), pixels):
+        assert client.predict(image).scores == expected
+
+
+def test_a_model_is_found_by_name_by_project_and_by_its_own_address(connect: Connect, served: Served) -> None:
+    url = served.server.url
+    for client in (
+        connect(url, served.token, model="shop/goods"),
+        connect(f"{url}/api/predict/shop/goods/", served.token),
+        connect(f"{url}/v1/predict/shop/goods", served.token),
+    ):
+        assert (client.predict(RED).project, client.predict(RED).model) == ("shop", "goods")
+        assert client.predict(RED, model="colours").model == "colours"
+        with pytest.raises(Refused, match="version") as caught:
+            client.predict(RED, version="9")
+        assert caught.value.status == 404
+
+
+def test_the_only_model_needs_no_name_and_several_do(connect: Connect, served: Served, big_served: Served) -> None:
+    assert connect(big_served.server.url, big_served.token).predict(RED).labels == ("red",)
+    with pytest.raises(ClientError, match=r"the server has default/colours, shop/goods\. Name it"):
+        connect(served.server.url, served.token).predict(RED)
+
+
+def test_models_and_their_description_are_typed(connect: Connect, served: Served) -> None:
+    client = connect(served.server.url, served.token, model="shop/goods")
+    assert {f"{model.project}/{model.name}" for model in client.models()} == {"default/colours", "shop/goods"}
+    found = client.describe()
+    assert (found.summary.name, found.summary.label_count) == ("goods", 3)
+    assert (found.summary.providers, found.summary.device) == (("CPUExecutionProvider",), "CPU")
+    assert [(each.label, each.threshold) for each in found.labels] == [("red", 0.5), ("green", 0.5), ("blue", 0.5)]
+    assert found.metrics["test"]["accuracy"]["value"] == 1.0
+    assert client.describe("colours").summary.name == "colours"
+    json.dumps(found.as_dict())
+
+
+def test_health_needs_no_token_and_waiting_ends_when_the_model_is_there(connect: Connect, served: Served) -> None:
+    client = connect(served.server.url)
+    assert client.ready() is True
+    found = client.health()
+    assert (found.ready, found.status) == (True, "ready")
+    assert {each.name for each in found.models} == {"colours", "goods"}
+    assert client.wait_until_ready(30, "shop/goods") == client.health()
+    with pytest.raises(Unavailable, match="found it ready, without the model default/absent"):
+        client.wait_until_ready(0.3, "absent")
+    nobody = connect(f"http://127.0.0.1:{free_port()}")
+    assert nobody.ready() is False
+    with pytest.raises(NoAnswer, match="Connection refused"):
+        nobody.health()
+    with pytest.raises(Unavailable, match=r"ready in 0\.3 s, found this: .*Connection refused"):
+        nobody.wait_until_ready(0.3)
+
+
+def test_a_server_that_just_starts_is_waited_for(connect: Connect, install: Install, tmp_path: Path) -> None:
+    install.add_bundle()
+    token = install.add_token()
+    with running(install, tmp_path) as server:
+        client = connect(server.url, token)
+        assert client.wait_until_ready().ready
+        assert client.predict(BLUE).labels == ("blue",)
+
+
+def test_a_refusal_carries_status_code_and_request_id(connect: Connect, served: Served) -> None:
+    with pytest.raises(Refused) as caught:
+        connect(served.server.url, "wrong", model="colours").predict(RED)
     assert (caught.value.status, caught.value.code) == (401, "TOKEN_INVALID")
     assert caught.value.request_id
-    with Client(served.server.url, served.token, model="colours") as client:
-        with pytest.raises(ClientError) as caught:
-            client.predict(b"no image")
-        assert caught.value.code == "IMAGE_UNSUPPORTED"
-        assert client.predict(RED)["labels"] == ["red"]
-
-
-def test_a_busy_server_is_asked_again_when_it_says() -> None:
-    pauses: list[float] = []
-    script: Script = [
-        (429, {"Retry-After": "3"}, b"{}"),
-        (503, {}, b"{}"),
-        (0, {}, b""),
-        (200, {}, b'{"labels": ["a"]}'),
-    ]
-    with scripted(script) as (url, asked), Client(url, "t", model="m", sleep=pauses.append) as client:
-        assert client.predict(b"x") == {"labels": ["a"]}
-    assert pauses == [3.0, 0.5, 1.0]
-    assert asked == ["/v1/predict/default/m"] * 4
-
-
-def test_retries_end_with_the_servers_own_words() -> None:
-    script: Script = [(503, {"Retry-After": "0"}, b'{"detail": "Loading.", "code": "MODELS_LOADING"}')] * 3
-    with (
-        scripted(script) as (url, _),
-        Client(url, model="m", retries=2, sleep=lambda _: None) as client,
-        pytest.raises(ClientError, match="Loading") as caught,
+    client = connect(served.server.url, served.token, model="colours")
+    for data, status, code in (
+        (b"no image", 415, "IMAGE_UNSUPPORTED"),
+        (b"", 400, "IMAGE_EMPTY"),
+        (b"\x89PNG" + bytes(400_000), 413, "IMAGE_TOO_MANY_BYTES"),
     ):
-        client.predict(b"x")
-    assert caught.value.status == 503
+        with pytest.raises(ClientError) as caught:
+            client.predict(data)
+        assert (caught.value.status, caught.value.code) == (status, code)
+        assert client.predict(RED).labels == ("red",)
 
 
-def test_a_redirect_is_not_followed() -> None:
-    script: Script = [(302, {"Location": "http://evil.example/"}, b"")]
-    with scripted(script) as (url, _), Client(url, "t", model="m") as client, pytest.raises(ClientError) as caught:
-        client.predict(b"x")
-    assert caught.value.status == 302
+def test_proxies_of_the_environment_are_not_used(
+    connect: Connect, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert connect(served.server.url, served.token, model="colours").predict(RED).labels == ("red",)
 
 
-def test_a_server_that_is_not_there_is_named() -> None:
-    url = f"http://127.0.0.1:{free_port()}"
-    with Client(url, model="m", retries=1, sleep=lambda _: None) as client, pytest.raises(ClientError, match=url):
-        client.predict(b"x")
+def test_many_images_come_in_order_and_one_that_cannot_be_read_is_a_result_too(
+    connect: Connect, served: Served, tmp_path: Path
+) -> None:
+    (tmp_path / "green.png").write_bytes(GREEN)
+    (tmp_path / "text.jpg").write_text("no image")
+    client = connect(served.server.url, served.token, model="colours")
+    images = [RED, tmp_path / "green.png", str(tmp_path / "text.jpg"), tmp_path / "absent.png", tmp_path, b"", BLUE]
+    results = list(client.predict_many(images, concurrency=3, top=1))
+    assert [result.index for result in results] == list(range(7))
+    assert [Path(result.name).name for result in results] == [
+        "", "green.png", "text.jpg", "absent.png", tmp_path.name, "", ""
+    ]  # fmt: skip
+    assert labels_of(results) == [("red",), ("green",), (), (), (), (), ("blue",)]
+    assert [result.error.code for result in results if result.error is not None] == [
+        "IMAGE_UNSUPPORTED", "IMAGE_UNREADABLE", "IMAGE_UNREADABLE", "IMAGE_EMPTY"
+    ]  # fmt: skip
+    for result in results:
+        document = json.loads(json.dumps(result.as_dict()))
+        assert ("error" in document) is (result.error is not None)
+        assert ("labels" in document) is (result.prediction is not None)
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "http://", "http://user@host/", "file:///etc/passwd"])
-def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ClientError, match="expected an address"):
-        Client(url)
+def test_an_error_that_every_image_would_have_ends_the_batch(connect: Connect, served: Served) -> None:
+    client = connect(served.server.url, "wrong", model="colours")
+    with pytest.raises(Refused, match="token"):
+        list(client.predict_many([RED] * 100))
+    client = connect(served.server.url, served.token, model="colours")
+    with pytest.raises(TypeError, match="found NoneType"):
+        list(client.predict_many([RED, None]))
 
 
-def test_retry_after_is_a_number_or_a_date_and_is_bounded() -> None:
-    noon = 1_767_355_200.0  # 2026-01-02 12:00 UTC
-    date = "Fri, 02 Jan 2026 12:00:07 GMT"
-    assert pause_s("2", 0) == 2.0
-    assert pause_s("9999", 0) == 30.0
-    assert pause_s(date, 0, lambda: noon) == 7.0
-    assert pause_s(date, 0, lambda: noon + 60) == 0.0
-    assert [pause_s(text, 2) for text in ("", "soon", "-1")] == [1.0, 1.0, 1.0]
+def test_of_very_many_images_only_a_few_are_held_at_a_time(served: Served) -> None:
+    taken = 0
+
+    def images() -> Iterator[bytes]:
+        nonlocal taken
+        for number in range(600):
+            taken += 1
+            yield list(COLOURS.values())[number % 3]
+
+    async def with_asyncio() -> list[ImageResult]:
+        async with AsyncClient(served.server.url, served.token, model="colours") as client:
+            results = []
+            async for result in client.predict_many(images(), concurrency=4):
+                assert taken <= len(results) + 4 * AHEAD
+                results.append(result)
+            return results
+
+    with Client(served.server.url, served.token, model="colours") as client:
+        results = []
+        for result in client.predict_many(images(), concurrency=4):
+            assert taken <= len(results) + 4 * AHEAD
+            results.append(result)
+    expected = [(label,) for label in COLOURS] * 200
+    assert labels_of(results) == expected
+    taken = 0
+    assert labels_of(asyncio.run(with_asyncio())) == expected
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("terminal", "wanted"), [(True, True), (True, False), (False, True)])
+def test_a_bar_is_shown_where_it_is_asked_for_and_a_terminal_is_there(
+    terminal: bool, wanted: bool, connect: Connect, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stderr = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    client = connect(served.server.url, served.token, model="colours")
+    assert len(list(client.predict_many([RED] * 12, progress=wanted))) == 12
+    assert ("12/12" in stderr.getvalue()) is (terminal and wanted)
+    assert len(list(client.predict_many((image for image in [RED] * 12), progress=wanted))) == 12
+    assert ("12 images" in stderr.getvalue()) is (terminal and wanted)
+
+
+def test_threads_share_one_client(served: Served) -> None:
+    wrong: list[Any] = []
+    with Client(served.server.url, served.token, model="colours") as client:
+
+        def ask(label: str) -> None:
+            for _ in range(25):
+                try:
+                    found = client.predict(COLOURS[label]).labels
+                except Exception as error:
+                    found = error
+                if found != (label,):
+                    wrong.append(found)
+
+        threads = [threading.Thread(target=ask, args=(label,)) for label in [*COLOURS] * 4]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def test_a_batch_that_nobody_reads_to_its_end_leaves_no_thread_and_no_trouble(served: Served) -> None:
+    with Client(served.server.url, served.token, model="colours") as client:
+        with closing(client.predict_many(RED for _ in range(10_000))) as results:
+            assert next(results).prediction is not None
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("onsight-client")]
+        assert client.predict(RED).labels == ("red",)
+
+
+def test_a_cancelled_asynchronous_batch_leaves_no_task_and_the_client_goes_on(served: Served) -> None:
+    async def scenario() -> None:
+        first = asyncio.Event()
+        async with AsyncClient(served.server.url, served.token, model="colours") as client:
+
+            async def read() -> None:
+                async for _ in client.predict_many([GREEN] * 10_000, concurrency=4):
+                    first.set()
+
+            reading = asyncio.create_task(read())
+            await first.wait()
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            results = client.predict_many([GREEN] * 10_000)
+            assert (await anext(results)).prediction is not None
+            await results.aclose()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            for _ in range(20):
+                waiting = asyncio.create_task(client.predict(BLUE))
+                await asyncio.sleep(0)
+                waiting.cancel()
+            assert (await client.predict(BLUE)).labels == ("blue",)
+
+    asyncio.run(scenario())
+
+
+def test_a_closed_client_says_so(connect: Connect, served: Served) -> None:
+    with Client(served.server.url, served.token, model="colours") as client:
+        client.predict(RED)
+    with pytest.raises(ClientError, match="expected an open client, found it closed"):
+        client.predict(RED)
+
+    async def scenario() -> None:
+        async with AsyncClient(served.server.url, served.token, model="colours") as client:
+            await client.predict(RED)
+        with pytest.raises(ClientError, match="expected an open client, found it closed"):
+            await client.predict(RED)
+
+    asyncio.run(scenario())

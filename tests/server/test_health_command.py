@@ -47,8 +47,8 @@ def test_no_server_or_one_that_drains_is_exit_code_1_with_one_line(install: Inst
     nobody = health(install, port)
     assert nobody.returncode == 1
     assert nobody.stderr == (
-        f"Error: http://localhost:{port}: expected an Onsight server, found [Errno 111] Connection refused."
-        " Is it running, and is this its port?\n"
+        f"Error: http://localhost:{port}: expected an Onsight server, found: Connection refused. Is it running, and is"
+        " this its address?\n"
     )
     install.add_bundle()
     with running(install, tmp_path, drain_s="2") as server:
@@ -57,15 +57,15 @@ def test_no_server_or_one_that_drains_is_exit_code_1_with_one_line(install: Inst
         server.wait_for_status(503)
         draining = health(install, server.port)
         assert draining.returncode == 1
-        assert draining.stderr.endswith("expected it to be ready, found draining.\n")
+        assert draining.stderr.endswith("expected it to be ready, found it draining.\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "settings", "complaint"),
     [
-        (["ftp://x"], {}, "URL: expected http://HOST:PORT or https://HOST:PORT, found 'ftp://x'."),
-        (["localhost:8000"], {}, "URL: expected http://HOST:PORT or https://HOST:PORT, found 'localhost:8000'."),
-        (["http://h:99999"], {}, "URL: expected http://HOST:PORT or https://HOST:PORT, found 'http://h:99999'."),
+        (["ftp://x"], {}, "server: expected an address such as http://localhost:8000, found 'ftp://x'."),
+        (["localhost:8000"], {}, "server: expected an address such as http://localhost:8000, found 'localhost:8000'."),
+        (["http://h:99999"], {}, "server: expected an address such as http://localhost:8000, found 'http://h:99999'."),
         ([], {"drain_s": "-1"}, "ONSIGHT_DRAIN_S: expected a value greater than or equal to 0, found '-1'."),
     ],
     ids=["another scheme", "no scheme", "no port", "a setting that is none"],

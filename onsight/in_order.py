@@ -1,0 +1,33 @@
+"""Work on many items with several threads; results in the items' order, however many there are."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+AHEAD = 8  # items begun for each worker before the oldest one's result is waited for: one slow item stops nobody
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int, name: str
+) -> Generator[Result, None, None]:
+    """work(item) for each item. Items are taken, by the caller's thread, only as results are.
+
+    The first result that is an exception is raised. At the end, also an early one, it waits for the items under way;
+    none is begun any more.  name: of the threads.
+    """
+    pending: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) >= workers * AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
