@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from color_bundle import BLUE, GREEN, RED, SIDE, color_graph, make_manifest, run_graph
-from conftest import Serve
 from onnx import helper, numpy_helper
-from running_server import Install
+from running_server import Install, RunningServer
 
 from bundle.decode import ImageLimits
 from bundle.golden import Golden
@@ -235,7 +235,7 @@ def test_a_bundle_that_the_setting_refuses_is_among_the_failures(install: Instal
 @pytest.mark.slow
 @pytest.mark.parametrize("arrangement", ["in_process", "engine_process"])
 def test_a_server_of_two_workers_serves_one_form_and_says_which(
-    arrangement: str, install: Install, fast_int8: Path, serve: Serve
+    arrangement: str, install: Install, fast_int8: Path, serve: Callable[..., RunningServer]
 ) -> None:
     token = install.add_token("all", Scope.PREDICT, Scope.METRICS)
     server = serve(workers="2", arrangement=arrangement, log_format="json")
@@ -250,6 +250,8 @@ def test_a_server_of_two_workers_serves_one_form_and_says_which(
 
 
 @pytest.mark.slow
-def test_a_server_that_is_told_to_stays_in_full_precision(install: Install, fast_int8: Path, serve: Serve) -> None:
+def test_a_server_that_is_told_to_stays_in_full_precision(
+    install: Install, fast_int8: Path, serve: Callable[..., RunningServer]
+) -> None:
     server = serve(precision="fp32")
     assert [model["precision"] for model in server.wait_for_status(200, 60).json["models"]] == ["fp32"]

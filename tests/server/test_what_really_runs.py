@@ -32,7 +32,8 @@ def test_a_server_that_may_fall_back_serves_on_the_cpu_and_says_so(install: Inst
     (model,) = server.ask("GET", "/v1/models", token=token).json["models"]
     assert (model["providers"], model["device"]) == ([CPU], "CPU")
     metrics = server.ask("GET", "/metrics", token=token).body.decode()
-    assert f'device="CPU",library="{ready["models"][0]["library"]}",model="colours",precision="fp32",project="default"' in metrics
+    library = ready["models"][0]["library"]
+    assert f'device="CPU",library="{library}",model="colours",precision="fp32",project="default"' in metrics
     answer = server.ask("POST", "/api/predict/default/colours", RED, token)
     assert answer.json[0]["label"] == "red"
     assert "fallback: the model runs on a later provider" in server.log
