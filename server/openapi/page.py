@@ -151,7 +151,7 @@ def _call(document: Mapping[str, Any], path: str, method: str, operation: Mappin
         bodies=tuple(_bodies(document, content)),
         answers=answers,
         errors=tuple(_errors(codes)),
-        programs={**{one["lang"]: one["source"] for one in operation.get("x-codeSamples", ())}, **programs},
+        programs={**programs, **{one["lang"]: one["source"] for one in operation.get("x-codeSamples", ())}},
         takes_file=takes_file,
         may_try=(method == "GET" or takes_file) and bool(media_types & {"application/json", "text/plain"}),
     )

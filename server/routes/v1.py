@@ -137,6 +137,14 @@ IMAGES_BODY = (
     Content("multipart/form-data", MANY_FILES, "A form with one file or many, whatever the fields' names."),
     Content("application/json", OneImage | ManyImages, "Images as base64.", {"image": "/9j/4AAQSkZJRg=="}),
 )
+CLIENT_SAMPLE = """\
+import os
+from onsight import Client
+
+with Client("http://localhost:8000", token=os.environ["ONSIGHT_TOKEN"], model="trash") as client:
+    answer = client.predict("photo.jpg")
+    print(answer.labels, answer.unknown)
+"""
 SUMMARY_EXAMPLE: Any = {
     "project": "default", "name": "trash", "version": "2", "task": "single_label", "state": "ready",
     "bundle": "trash-2.onsight", "label_count": 2, "providers": ["CPUExecutionProvider"],
@@ -225,6 +233,7 @@ def describe_model(project: str, name: str) -> Model:
     Group.PREDICT, "Classify images, with everything there is to say",
     parameters=(TOP, VERSION), body=IMAGES_BODY, example=FULL_EXAMPLE,
     problems=(*ANSWERING, *UPLOAD, "JSON_INVALID", "TOO_MANY_IMAGES", "PARAMETER_INVALID"),
+    samples={"onsight": CLIENT_SAMPLE},
 )  # fmt: skip
 def predict(project: str, name: str) -> FullAnswer | ManyAnswers:
     """Decision, thresholds, "unknown" and times. Of many images, `results` has an answer for each in their order, or

@@ -368,7 +368,7 @@ let snippetKind = "curl";
 function snippetText() {
   const [project, name] = state.chosen ? [state.chosen.project, state.chosen.name] : ["default", "MODEL"];
   if (snippetKind === "python") {
-    return `from pathlib import Path\nfrom onsight.client import Client\n\nclient = Client("${location.origin}", token="onsight_...", project="${project}", model="${name}")\nprint(client.predict(Path("photo.jpg").read_bytes())["labels"])`;
+    return `import os\nfrom onsight import Client\n\nwith Client("${location.origin}", token=os.environ["ONSIGHT_TOKEN"], model="${project}/${name}") as client:\n    print(client.predict("photo.jpg").labels)`;
   }
   const path = snippetKind === "curl" ? `/api/predict/${project}/${name}` : `/v1/predict/${project}/${name}`;
   return `curl -H "X-Auth-token: $ONSIGHT_TOKEN" --data-binary @photo.jpg \\\n  ${location.origin}${path}`;

@@ -260,6 +260,7 @@ def test_the_programs_on_the_page_run(served: Served, path: str, method: str, ex
         "Python": [sys.executable, "-c"],
         "JavaScript": ["node", "--input-type=module", "-e"],
         "tritonclient": [sys.executable, "-c"],
+        "onsight": [sys.executable, "-c"],
     }
     for language, source in programs(served, path, method).items():
         if path.endswith("/infer") and language != "tritonclient":

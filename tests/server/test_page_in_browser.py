@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from color_bundle import BLUE, GREY, RED
@@ -68,6 +71,22 @@ def test_the_snippet_names_this_server_and_the_chosen_model(page: playwright.Pag
     playwright.expect(page.locator("#snippet-code")).to_contain_text(f"{served.server.url}/api/predict/shop/goods")
     page.get_by_role("tab", name="Full answer").click()
     playwright.expect(page.locator("#snippet-code")).to_contain_text("/v1/predict/shop/goods")
+
+
+def test_the_python_program_on_the_page_runs(page: playwright.Page, served: Served, tmp_path: Path) -> None:
+    enter_token(page, served.token)
+    page.get_by_label("Model", exact=True).select_option("shop/goods")
+    page.get_by_role("tab", name="Python").click()
+    (tmp_path / "photo.jpg").write_bytes(BLUE)
+    result = subprocess.run(
+        [sys.executable, "-c", page.locator("#snippet-code").inner_text()],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "ONSIGHT_TOKEN": served.token},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.stdout.strip() == "('blue',)", result.stderr
 
 
 def test_bundles_that_were_refused_are_shown_with_their_reason(page: playwright.Page, served: Served) -> None:
