@@ -41,13 +41,25 @@ PATH_PARAMETERS: dict[str, tuple[str, str]] = {
 HEADERS: dict[str, Any] = {
     "X-Request-ID": {
         "description": "The request's own `X-Request-ID` where it has a plain one, else a new one; the log has it too.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    },
+    "Allow": {
+        "description": "The methods that the address takes.", "required": True, "schema": {"type": "string"},
+    },
+    "WWW-Authenticate": {
+        "description": "`Bearer`.", "required": True, "schema": {"type": "string", "pattern": "^Bearer"},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before the next try; absent where waiting does not help.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "ETag": {
+        "description": "Send it as `If-None-Match` to ask whether anything has changed.",
+        "required": True,
         "schema": {"type": "string"},
     },
-    "Allow": {"description": "The methods that the address takes.", "schema": {"type": "string"}},
-    "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}},
-    "ETag": {"description": "Send it as `If-None-Match` to ask whether anything has changed.",
-             "schema": {"type": "string"}},
-    "Location": {"description": "Where it is.", "schema": {"type": "string"}},
+    "Location": {"description": "Where it is.", "required": True, "schema": {"type": "string"}},
 }  # fmt: skip
 
 SECURITY: dict[str, Any] = {

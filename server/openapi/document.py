@@ -24,7 +24,7 @@ from server.errors import ConfigurationError
 from server.openapi.components import HEADERS, INFO, PATH_PARAMETERS, SECURITY, STATIC, TAGS, problem_schema
 from server.openapi.describe import Answer, Content, Description, description_of
 from server.openapi.problems import PROBLEMS, TOKEN, TRANSPORT, by_status
-from server.problems import MEDIA_TYPE
+from server.problems import MEDIA_TYPE, RETRY_LATER
 from server.tokens import Scope
 
 VERSION = "3.1.0"
@@ -204,7 +204,7 @@ def _answer(answer: Answer, schemas: dict[tuple[Any, str], Any], *, bodiless: bo
 def _problem(status: int, codes: tuple[str, ...], responses: dict[str, Any], *, bodiless: bool) -> dict[str, str]:
     """A reference to the response of this status with these codes, which is written down once."""
     names = ["X-Request-ID"]
-    names += ["WWW-Authenticate"] if status == 401 else []
+    names += ["WWW-Authenticate"] if status == 401 else ["Retry-After"] if status in RETRY_LATER else []
     made: dict[str, Any] = {
         "description": HTTPStatus(status).phrase + ". " + " ".join(PROBLEMS[code].text for code in codes),
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},

@@ -97,6 +97,7 @@ def live() -> Live:
         503: Answer(
             "Models are loading, there is none, or the server is about to stop.",
             (Content("application/json", Readiness, example={**READY_EXAMPLE, "status": DRAINING}),),
+            ("Retry-After",),
         ),
     },
 )
