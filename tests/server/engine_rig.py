@@ -102,7 +102,7 @@ class Rig:
     def pid(self) -> int:
         return self.processes.status[0].pid
 
-    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"not within {seconds} s: {what}; {self.processes.status}"

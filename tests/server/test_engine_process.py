@@ -32,7 +32,7 @@ from server.engines.onnx_staging import BoundStaging
 from server.engines.process.pulse import EngineState
 from server.engines.process.staging import new_staging
 from server.engines.protocol import is_ready
-from server.errors import DeadlineExceeded, EngineError, EngineRestarting, GraphMismatch, QueueFull
+from server.errors import DeadlineExceeded, DeviceFailed, EngineError, EngineRestarting, GraphMismatch, QueueFull
 
 
 def open_descriptors(pid: int) -> int:
@@ -204,30 +204,51 @@ def test_fixed_sizes_in_bound_buffers_give_the_answers_of_the_graph() -> None:
         check_scores(staging.infer(count), expected_scores(images[begin : begin + count]))
 
 
+def test_a_bound_run_that_fails_is_the_device_s_failure_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = OnnxRuntimeEngine(color_manifest(), color_graph(), OnnxRuntimeOptions())
+    staging = engine.new_staging((1, 4))
+
+    class Refusing:
+        def run_with_iobinding(self, _binding: object) -> None:
+            raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
+
+    monkeypatch.setattr(staging, "_session", Refusing())
+    with pytest.raises(RuntimeError, match="CUDA failure 700"):
+        staging.infer(1)
+    monkeypatch.setattr(staging, "_accelerated", True)
+    with pytest.raises(DeviceFailed, match="expected it to run 4 images"):
+        staging.infer(3)
+
+
 def test_a_process_that_was_killed_is_back_and_nobody_saw_it_but_by_the_time(rig: Rig) -> None:
     engine = rig.load()
     images = random_images(30)
     wanted = expected_scores(images)
     over = threading.Event()
+    answered = [0] * 4
 
-    def ask() -> int:
-        count = 0
+    def ask(number: int) -> None:
         while not over.is_set():
-            check_scores(engine.infer(images[:3], time.monotonic() + 20), (wanted[0][:3], wanted[1][:3]))
-            count += 1
-        return count
+            check_scores(engine.infer(images[:3], time.monotonic() + 60), (wanted[0][:3], wanted[1][:3]))
+            answered[number] += 1
+
+    def all_go_on() -> None:  # a request that is killed twice would be refused
+        before = list(answered)
+        rig.wait(lambda: all(now > then + 1 for now, then in zip(answered, before, strict=True)), "all are answered")
 
     with ThreadPoolExecutor(4) as pool:
-        askers = [pool.submit(ask) for _ in range(4)]
+        askers = [pool.submit(ask, number) for number in range(4)]
         try:
             for _ in range(2):
-                time.sleep(0.1)
+                all_go_on()
                 rig.kill()
                 rig.wait(lambda: engine.ready, "the model is ready again")
                 check_scores(engine.infer(images), wanted)
+            all_go_on()
         finally:
             over.set()
-        assert all(asker.result() > 0 for asker in askers)
+        for asker in askers:
+            asker.result()
     engine.close()
 
 

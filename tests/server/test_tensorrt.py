@@ -10,22 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from color_bundle import SIDE, color_graph
-from engine_rig import Rig, check_scores, color_manifest, commanding, engine_rig, expected_scores, random_images
+from engine_rig import check_scores, color_manifest, commanding, expected_scores, random_images
 from fake_gpu import BREAKS_THE_DEVICE, L4, PROBE, FakeGpu
 from fake_tensorrt import FakeTensorRT, open_provider
-from running_server import bare_app
 
-from server.context import EXTENSION
 from server.engines.device_probe import DeviceProbe
-from server.engines.process.arrangement import LOAD_TIMEOUT_S
 from server.engines.tensorrt.engine import TensorRTEngine
 from server.engines.tensorrt.library import load_tensorrt
 from server.engines.tensorrt.provider import CACHE_FOLDER, DEFAULT_WORKSPACE_BYTES, TensorRTOptions
 from server.engines.tensorrt.slot import Slot
-from server.errors import DeadlineExceeded, DeviceFailed, EngineError, EngineRestarting, GraphMismatch, ProviderMismatch
+from server.errors import DeadlineExceeded, DeviceFailed, EngineError, GraphMismatch, ProviderMismatch
 
 SIZES = (1, 4, 8)
 
@@ -353,58 +349,3 @@ def test_a_tensorrt_that_is_new_enough_is_taken(tmp_path: Path, monkeypatch: pyt
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "tensorrt_of_tomorrow.py").write_text("__version__ = '12.0.1'")
     assert load_tensorrt("tensorrt_of_tomorrow").__version__ == "12.0.1"
-
-
-# ---- in a real engine process
-
-
-def tensorrt_rig(home: Path) -> Any:
-    return engine_rig(
-        builder="fake_tensorrt:fake_hosted_engines", providers=("TensorRT",), home=home, lanes=2, batch_sizes=SIZES
-    )
-
-
-def built(home: Path) -> int:
-    return len(list(home.glob("build-*")))
-
-
-def test_an_engine_process_tells_how_far_a_build_is_and_builds_once(tmp_path: Path) -> None:
-    images = random_images(25)
-    with tensorrt_rig(tmp_path) as rig, ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(rig.load)
-        rig.wait(lambda: "building the TensorRT engine: 0%" in str(rig.processes.loading), "it says so", 30)
-        assert health_of(rig)["loading"][0]["model"] == "colours 1"
-        assert "building the TensorRT engine: 0%" in health_of(rig)["loading"][0]["progress"]
-        (tmp_path / "go").touch()
-        engine = loading.result(LOAD_TIMEOUT_S)
-        assert engine.providers == ("TensorRT",)
-        assert (engine.library, engine.device) == ("TensorRT 11.4.0.106, fake memory 1.0", "NVIDIA L4")
-        check_all(engine, images)
-        rig.kill()
-        assert engine.providers == ("TensorRT",), "also while it is away"
-        check_all(engine, images)
-        assert built(tmp_path) == 1
-
-
-def health_of(rig: Rig) -> Any:
-    """What a web worker with these engine processes says."""
-    app = bare_app()
-    app.extensions[EXTENSION] = dataclasses.replace(app.extensions[EXTENSION], engines=rig.processes)
-    return app.test_client().get("/health/ready").json
-
-
-def check_all(engine: Any, images: Any) -> None:
-    for count in (1, 2, 7, 25):
-        check_scores(engine.infer(images[:count]), expected_scores(images[:count]))
-
-
-def test_a_device_that_fails_ends_its_process_and_the_next_one_serves(tmp_path: Path) -> None:
-    (tmp_path / "go").touch()
-    with tensorrt_rig(tmp_path) as rig:
-        assert isinstance(rig, Rig)
-        engine = rig.load()
-        images = random_images(3)
-        with pytest.raises(EngineRestarting):
-            engine.infer(commanding(images[0], BREAKS_THE_DEVICE)[np.newaxis])
-        check_scores(engine.infer(images), expected_scores(images))
-        assert rig.processes.status[0].restarts == 2

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from color_bundle import RED
-from conftest import Serve
 from running_server import Install, RunningServer
 
 from server.engines.providers import CPU
@@ -19,7 +19,9 @@ def needs_no_gpu() -> None:
         pytest.skip("this machine has an NVIDIA driver: nothing falls back")
 
 
-def test_a_server_that_may_fall_back_serves_on_the_cpu_and_says_so(install: Install, serve: Serve) -> None:
+def test_a_server_that_may_fall_back_serves_on_the_cpu_and_says_so(
+    install: Install, serve: Callable[..., RunningServer]
+) -> None:
     needs_no_gpu()
     install.add_bundle()
     token = install.add_token("all", Scope.PREDICT, Scope.METRICS)
@@ -40,7 +42,9 @@ def test_a_server_that_may_fall_back_serves_on_the_cpu_and_says_so(install: Inst
     assert "no NVIDIA driver" in server.log
 
 
-def test_a_server_that_may_not_fall_back_refuses_with_the_reason(install: Install, serve: Serve) -> None:
+def test_a_server_that_may_not_fall_back_refuses_with_the_reason(
+    install: Install, serve: Callable[..., RunningServer]
+) -> None:
     needs_no_gpu()
     install.add_bundle()
     token = install.add_token()
