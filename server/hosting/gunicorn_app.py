@@ -12,6 +12,7 @@ import errno
 import gc
 import logging
 import os
+import resource
 import socket
 import threading
 import time
@@ -52,6 +53,8 @@ from server.uploads import FORM_OVERHEAD_BYTES
 log = logging.getLogger("onsight.server")
 
 GENERATION_POLL_S = 0.1
+SPARE_FILES = 256  # beside connections: models, pipes, counters
+MIN_CONNECTIONS = 16
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - Gunicorn's heartbeat files; on a disk they could block a worker
 
 
@@ -70,6 +73,25 @@ def serve(settings: ServerSettings) -> None:
     if not tokens.list() and not settings.allow_anonymous_loopback:
         log.warning("no token yet: create one with `onsight token create NAME`; it works without a restart")
     OnsightApplication(settings, tokens).run()
+
+
+def allow_connections(wanted_connections: int) -> int:
+    """Raise this process's limit of open files as far as so many need; many systems begin at 1,024.
+
+    Returns how many a worker may really keep open.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = wanted_connections + SPARE_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft == resource.RLIM_INFINITY or wanted_connections + SPARE_FILES <= soft:
+        return wanted_connections
+    connections = max(MIN_CONNECTIONS, soft - SPARE_FILES)
+    log.warning("fewer connections than set: raise the limit of open files", extra={"connections": connections})
+    return connections
 
 
 def import_shared_libraries(*, with_runtime: bool) -> None:
@@ -143,6 +165,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         for name, value in gunicorn_options(self.settings).items():
             self.cfg.set(name, value)
+        self.cfg.set("worker_connections", allow_connections(self.settings.max_connections))
         self.cfg.set("when_ready", self._when_ready)
         self.cfg.set("pre_fork", self._before_fork)
         self.cfg.set("post_fork", self._after_fork)
@@ -256,7 +279,6 @@ def gunicorn_options(settings: ServerSettings) -> dict[str, object]:
         "bind": f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}",
         "workers": settings.worker_count,
         "worker_class": OnsightWorker,
-        "worker_connections": settings.max_connections,
         "timeout": settings.worker_timeout_s,
         "graceful_timeout": settings.graceful_timeout_s,
         "keepalive": settings.keepalive_s,
