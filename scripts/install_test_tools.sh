@@ -11,6 +11,7 @@ command -v nginx >/dev/null || missing+=(nginx-light)
 command -v buildah >/dev/null || missing+=(buildah)
 command -v wrk >/dev/null || missing+=(wrk)
 command -v shellcheck >/dev/null || missing+=(shellcheck)
+command -v strace >/dev/null || missing+=(strace)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 [ ${#missing[@]} -gt 0 ] || exit 0
 if ! command -v apt-get >/dev/null; then

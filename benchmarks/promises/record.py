@@ -32,8 +32,5 @@ def record(found: Mapping[Promise, Outcome], order: tuple[Promise, ...], path: P
     rows |= {promise.name: row(promise, outcome) for promise, outcome in found.items()}
     lines = [rows[promise.name] for promise in order if promise.name in rows]
     new = f"{BEGIN}\n{_HEAD}" + "\n".join(lines) + f"\n{END}"
-    if start >= 0:
-        text = text[:start] + new + text[end + len(END) :]
-    else:
-        text = f"{text.rstrip()}\n\n{new}\n"
-    path.write_text(text, encoding="utf-8")
+    before, after = (text[:start], text[end + len(END) :]) if start >= 0 else (f"{text.rstrip()}\n\n", "\n")
+    path.write_text(before + new + after, encoding="utf-8")

@@ -212,7 +212,7 @@ def test_one_client_with_too_many_requests_open_is_told_so_and_others_are_not(in
 
 @needs_nginx
 @pytest.mark.slow
-def test_slow_clients_are_harmless(behind: Behind) -> None:
+def test_slow_clients_are_harmless(behind: Behind, record_property: Callable[[str, object], None]) -> None:
     """While a thousand trickle, 99 % of good requests are answered; all of them over TLS."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = SLOW_CLIENTS + 512
@@ -223,7 +223,7 @@ def test_slow_clients_are_harmless(behind: Behind) -> None:
         outcome = asyncio.run(_ask_among_slow_clients(behind, SLOW_CLIENTS))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    print(outcome)  # noqa: T201 - the figure of the promise
+    record_property("figure", f"{SLOW_CLIENTS:,} slow, {outcome.answered} of {outcome.asked} good requests answered")
     assert outcome.trickling_on_average >= 0.85 * SLOW_CLIENTS, "those that nginx cuts off were soon back"
     assert outcome.in_a_body_at_the_end >= 0.95 * IN_A_BODY * SLOW_CLIENTS, "the others were there all the time"
     assert outcome.asked >= GOOD_REQUESTS

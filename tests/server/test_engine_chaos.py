@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -23,6 +24,7 @@ import pytest
 from color_bundle import SIDE, color_graph, color_png, run_graph
 from conftest import Serve
 from running_server import Install, RunningServer, running
+from tqdm import tqdm
 
 from bundle.manifest import PreprocessSpec
 from bundle.preprocess import preprocess
@@ -122,14 +124,16 @@ def ask_until_answered(load: Load, seconds: float) -> float:
 
 
 @pytest.mark.slow
-def test_killed_workers_and_engines_cost_no_wrong_answer_and_are_soon_back(load: Load) -> None:
+def test_killed_workers_and_engines_cost_no_wrong_answer_and_are_soon_back(
+    load: Load, record_property: Callable[[str, object], None]
+) -> None:
     draw = random.Random(11)
     clients = [threading.Thread(target=load.run, args=(seed,)) for seed in range(6)]
     for client in clients:
         client.start()
     back: dict[str, list[float]] = {"worker": [], "engine": []}
     try:
-        for _ in range(KILLS):
+        for _ in tqdm(range(KILLS), desc="kills", unit="kill", disable=None):
             time.sleep(draw.uniform(0.05, 0.4))
             kind = draw.choice(["worker", "engine"])
             workers, engines = children(load.server)
@@ -144,7 +148,11 @@ def test_killed_workers_and_engines_cost_no_wrong_answer_and_are_soon_back(load:
         for client in clients:
             client.join()
     times = ", ".join(f"{len(each)} x {kind}, back in {max(each, default=0):.2f} s" for kind, each in back.items())
-    print(f"\nkilled {times}; {dict(load.outcomes)}; slowest answer {load.slowest_s:.2f} s")  # noqa: T201 - the figure
+    record_property(
+        "figure", f"killed {times}; {len(load.wrong)} wrong of {load.outcomes['200']:,}; {dict(load.outcomes)}"
+    )
+    for kind, seconds in back.items():
+        record_property(f"{kind}_back_s", max(seconds, default=0.0))
     assert not load.wrong
     assert load.outcomes["200"] > 20 * KILLS
     # A killed worker takes the connections it had with it; nothing else may fail.
