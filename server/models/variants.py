@@ -67,8 +67,8 @@ def choose_proven(bundle: Bundle, full: Variant, build_engine: EngineFactory, po
     MalformedBundle.
     """
     builder = _Builder(bundle, build_engine)
-    if policy.precision == "int8":
-        return builder.prove(_certified(bundle, "int8"))
+    if policy.precision != "auto" and policy.precision != full.precision:
+        return builder.prove(_certified(bundle, policy.precision))
     if not full.may_serve:
         raise _refused(bundle, full)
     others = [each for each in bundle.manifest.variants if each is not full] if policy.precision == "auto" else []
@@ -183,7 +183,7 @@ def _certified(bundle: Bundle, precision: str) -> Variant:
         raise _refused(bundle, found[0])
     raise VariantRefused(
         f"{bundle.manifest.name}: expected a variant of precision {precision}, as ONSIGHT_PRECISION says, found none."
-        f" Export it with --variants fp32,{precision}, or set ONSIGHT_PRECISION to auto."
+        " Export it with --variants fp32,int8, or set ONSIGHT_PRECISION to auto."
     )
 
 
@@ -211,7 +211,7 @@ def _locked(folder: Path | None) -> Iterator[None]:
 def _read_note(folder: Path | None, bundle: Bundle, variants: tuple[Variant, ...]) -> Variant | None:
     with contextlib.suppress(OSError):
         if folder is not None:
-            name = (folder / bundle.manifest_sha256).read_text(encoding="utf-8")
+            name = (folder / bundle.manifest_sha256).read_text(encoding="utf-8", errors="replace")
             return next((each for each in variants if each.name == name), None)
     return None
 

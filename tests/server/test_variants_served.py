@@ -143,10 +143,17 @@ def test_a_variant_that_is_not_certified_never_serves(
     why = "it has none" if certificate is None else "0.5000 of the answers agree"
     with pytest.raises(VariantRefused, match=f"expected a certificate .*{why}"):
         load(install, path, VariantPolicy("int8"))
-    alone = add_bundle(install, certificate, without_full=True)
-    for precision in ("auto", "fp32"):
-        with pytest.raises(VariantRefused, match=why):
-            load(install, alone, VariantPolicy(precision))  # type: ignore[arg-type]
+    with pytest.raises(VariantRefused, match=why):
+        load(install, add_bundle(install, certificate, without_full=True), AUTO)
+
+
+def test_a_bundle_without_full_precision_serves_what_is_certified_unless_full_precision_is_asked_for(
+    install: Install,
+) -> None:
+    path = add_bundle(install, without_full=True)
+    assert precision_of(install, path, AUTO) == "int8"
+    with pytest.raises(VariantRefused, match="expected a variant of precision fp32"):
+        load(install, path, VariantPolicy("fp32"))
 
 
 def test_a_bundle_from_before_certificates_serves_in_full_precision(install: Install) -> None:
