@@ -60,12 +60,7 @@ def _tls(verify: Verify, token: Token) -> ssl.SSLContext:
 
 
 def base_headers(address: Address, token: Token) -> Headers:
-    headers = [
-        (b"Host", address.authority.encode()),
-        (b"User-Agent", b"onsight-client"),
-        (b"Accept", b"application/json"),
-        (b"Accept-Encoding", b"identity"),
-    ]
+    headers = [(b"Host", address.authority.encode()), (b"User-Agent", b"onsight-client")]
     return [*headers, (b"Authorization", HiddenBytes(b"Bearer " + token.encode()))] if token else headers
 
 
@@ -92,7 +87,7 @@ class Incoming:
     def __init__(self, address: Address, response: httpcore2.Response) -> None:
         self._origin = address.origin
         self._status = response.status
-        self._headers = {name.lower(): value for name, value in response.headers}
+        self._headers = response.headers
         self._parts: list[bytes] = []
         self._room = MAX_ANSWER_BYTES
 
@@ -108,8 +103,11 @@ class Incoming:
         self._parts.append(part)
 
     def reply(self) -> Reply:
-        texts = (self._headers.get(name, b"").decode("latin-1") for name in (b"retry-after", b"location"))
-        return Reply(self._status, b"".join(self._parts), *texts)
+        body = b"".join(self._parts)
+        if 200 <= self._status < 300:
+            return Reply(self._status, body)
+        headers = {name.lower(): value.decode("latin-1") for name, value in self._headers}
+        return Reply(self._status, body, headers.get(b"retry-after", ""), headers.get(b"location", ""))
 
 
 def lost(error: Exception, address: Address, send: Send) -> Lost:

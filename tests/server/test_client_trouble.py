@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import io
-import ipaddress
 import logging
 import os
 import subprocess
@@ -18,11 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from both_clients import Connect
+from certificates import make_certificate
 from color_bundle import GREEN, RED
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from PIL import Image
 from running_server import Install, Served, free_port, running
 from scripted_server import Answer, scripted
@@ -196,40 +191,6 @@ def test_the_token_is_in_no_log_no_error_and_no_text_of_an_object(
 
 
 # TLS with a certificate authority of one's own.
-
-
-def make_certificate(folder: Path, name: str, signed_by: tuple[x509.Name, Any] | None) -> tuple[x509.Name, Any]:
-    """Write NAME.pem and NAME.key, for localhost and 127.0.0.1; signed by itself as an authority where by no other."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    issuer, issuer_key = signed_by or (subject, key)
-    now = dt.datetime.now(dt.UTC)
-    authority = signed_by is None
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=authority, crl_sign=authority, content_commitment=False,
-        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=2))
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(names, critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
-        .sign(issuer_key, hashes.SHA256())
-    )
-    (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / f"{name}.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return subject, key
 
 
 @pytest.fixture(scope="module")
