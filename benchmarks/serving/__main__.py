@@ -33,7 +33,7 @@ from bundle.cores import usable_cores
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 LIMITS = (Limit(), Limit(scaled=True))
-OURS = (Onsight("onsight", "Onsight"), Onsight("onsight-int8", "Onsight, int8", "int8"))
+OURS = (Onsight("onsight", "Onsight, fp32", "fp32"), Onsight("onsight-int8", "Onsight, int8", "int8"))
 DEFAULT = (*(contender.name for contender in (*LIMITS, *OURS)), *PEERS)
 SMOKE = ("limit", "limit-scaled", "onsight")
 START_S, SAMPLE_OVERHEAD_S = 12.0, 0.35  # for the estimate

@@ -1,4 +1,4 @@
-"""Onsight itself: `onsight serve` with its default settings, a token, and its log in a file."""
+"""Onsight itself: `onsight serve` with a token and its log in a file, by default settings but for the precision."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from benchmarks.serving.contender import Dialect, HttpContender, Setup, Skipped
 from benchmarks.serving.launch import Launched, free_port
 from benchmarks.serving.limit import SCALED_LIMIT
 from benchmarks.serving.model import clean_environment
 from bundle.home import OnsightHome
-from server.settings import ServerSettings
 from server.tokens import Scope, TokenStore
 
 FP32_TOLERANCE = 1e-4
@@ -27,14 +27,16 @@ def cloud_answer(body: bytes, labels: Sequence[str]) -> list[float]:
 
 
 class Onsight(HttpContender):
-    """precision: of the variant to serve; None for what it serves by itself."""
+    """precision: of the form that serves, where `auto` would choose."""
 
-    def __init__(self, name: str, title: str, precision: str | None = None) -> None:
-        super().__init__(name, title, SCALED_LIMIT, FP32_TOLERANCE if precision is None else INT8_TOLERANCE)
+    def __init__(self, name: str, title: str, precision: Literal["fp32", "int8"]) -> None:
+        super().__init__(name, title, SCALED_LIMIT, FP32_TOLERANCE if precision == "fp32" else INT8_TOLERANCE)
         self._precision = precision
 
     def launch(self, setup: Setup) -> tuple[Launched, int, Dialect]:
-        variant = self._variant_setting(setup)
+        if self._precision not in setup.model.precisions():
+            found = ", ".join(sorted(setup.model.precisions()))
+            raise Skipped(f"the bundle has no {self._precision} form (it has {found})")
         folder = setup.work / self.name
         shutil.rmtree(folder, ignore_errors=True)
         models, home = folder / "models", OnsightHome(folder / "home")  # so that no token is left in the user's
@@ -42,20 +44,10 @@ class Onsight(HttpContender):
         shutil.copy(setup.model.bundle, models / "model.onsight")
         shutil.copytree(OnsightHome(setup.model.home).trust_dir, home.trust_dir)
         token = TokenStore(home.tokens_path).create("benchmark", (Scope.PREDICT,), datetime.now(UTC))
+        environment = clean_environment(home.path) | {"ONSIGHT_PRECISION": self._precision}
         port = free_port()
         command = [sys.executable, "-m", "onsight.cli", "serve", models, "--port", str(port)]
-        launched = Launched(command, clean_environment(home.path) | variant, folder, folder / "log.txt")
+        launched = Launched(command, environment, folder, folder / "log.txt")
         path = f"/api/predict/default/{setup.model.manifest.name}"
         headers = {"Content-Type": "application/octet-stream", "X-Auth-token": token}
         return launched, port, Dialect(path, cloud_answer, headers)
-
-    def _variant_setting(self, setup: Setup) -> dict[str, str]:
-        """Raises Skipped where the bundle or the server knows no such variant."""
-        if self._precision is None:
-            return {}
-        if self._precision not in setup.model.precisions():
-            found = ", ".join(sorted(setup.model.precisions()))
-            raise Skipped(f"the bundle has no {self._precision} variant (it has {found})")
-        if "precision" not in ServerSettings.model_fields:
-            raise Skipped("this server has no setting for the variant to serve")
-        return {"ONSIGHT_PRECISION": self._precision}

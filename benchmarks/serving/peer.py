@@ -75,7 +75,7 @@ class PeerFacts:
 
 PEERS = {
     "fastapi": PeerFacts("FastAPI, uvicorn", {"": RAW, "loop": RAW}, ("serve_fastapi.py",)),
-    "litserve": PeerFacts("LitServe", {"": RAW, "manager": RAW, "two": RAW}, ("serve_litserve.py",)),
+    "litserve": PeerFacts("LitServe", {"": RAW, "manager": RAW, "one": RAW}, ("serve_litserve.py",)),
     "bentoml": PeerFacts(
         "BentoML",
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -10,6 +11,8 @@ from benchmarks.serving.measure import Outcome, Plan
 from benchmarks.serving.summary import Ratio, Row
 
 BEGIN, END = "<!-- benchmarks.serving: begin -->", "<!-- benchmarks.serving: end -->"
+BUSY_CORES = 0.2  # of other programs; beyond it the machine was not quiet
+_SHARES = ("idle_cores", "other_cores")
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def replace_section(text: str, section: str) -> str:
 
 def markdown(outcome: Outcome, rows: Sequence[Row], plan: Plan, facts: Facts, plot: str | None) -> str:
     """The whole section. plot: where the picture lies, seen from the section's file."""
-    lines = ["## Serving: `python -m benchmarks.serving`", "", *_preamble(outcome, plan, facts), ""]
+    lines = ["## Serving: `python -m benchmarks.serving`", "", *map(_wrapped, _preamble(outcome, plan, facts)), ""]
     if plot:
         lines += [f"![Throughput of every contender, by size of photo and requests at once]({plot})", ""]
     for size in plan.sizes:
@@ -86,15 +89,23 @@ def _preamble(outcome: Outcome, plan: Plan, facts: Facts) -> Iterator[str]:
     machine = ", ".join(f"{name} {text}" for name, text in facts.machine.items())
     yield f"{facts.when}. {machine}. {facts.model}"
     yield ""
+    idle, other = (median([getattr(each, name) for each in outcome.samples] or [0.0]) for name in _SHARES)
+    if other > BUSY_CORES:
+        yield f"**Provisional: other programs kept {other:.1f} cores busy meanwhile.** Only large differences count."
+        yield ""
     yield (
-        f"{plan.rounds} rounds of {plan.seconds:g} s a cell, contenders in an order drawn anew for each cell; medians"
-        " of the rounds, ratios taken within a round. All servers stay up; the idle ones used"
-        f" {_share(outcome, 'idle_cores')} and all other programs {_share(outcome, 'other_cores')} of a core (median)."
-        " wrk runs on the same cores. The same ONNX file, photos and one-thread sessions for all; as many processes"
-        " as cores. The limit decodes and infers with no HTTP at all; above as many requests at once as cores"
-        " its latency has no meaning. It decodes at full size as the peers do, Onsight at the scale that the"
-        " model needs, so that Onsight can exceed it. Onsight checks a token, writes a log line for each request and"
-        " counts metrics; the peers do none of that."
+        f"{plan.rounds} rounds of {plan.seconds:g} s for each figure, the contenders in an order drawn anew each time;"
+        " figures are medians of the rounds, ratios (lowest to highest) of what was measured within one round. All"
+        f" servers stay up; those that wait use {idle:.2f} cores together, other programs {other:.2f}. wrk runs on the"
+        " same cores. All have the same ONNX file, photos and number of processes, one a core, each with a session of"
+        " one thread."
+    )
+    yield ""
+    yield (
+        "The limit is decoding and inference with no HTTP, as many processes as requests at once, but no more than"
+        " cores; where requests would wait its latency has no meaning. It decodes at full size, as the peers do."
+        " Onsight decodes at the scale that the model needs, so it can exceed the limit; `our decoding` is the limit"
+        " with that. Onsight checks a token, logs and counts each request; the peers do none of it."
     )
     versions = "; ".join(f"{facts.titles[name]}: {text}" for name, text in facts.versions.items() if text)
     if versions:
@@ -102,8 +113,8 @@ def _preamble(outcome: Outcome, plan: Plan, facts: Facts) -> Iterator[str]:
         yield f"{versions}."
 
 
-def _share(outcome: Outcome, field: str) -> str:
-    return f"{median([getattr(sample, field) for sample in outcome.samples] or [0.0]):.2f}"
+def _wrapped(paragraph: str) -> str:
+    return textwrap.fill(paragraph, 130, break_long_words=False, break_on_hyphens=False)
 
 
 def _number(value: float | None) -> str:
@@ -113,4 +124,7 @@ def _number(value: float | None) -> str:
 
 
 def _ratio(ratio: Ratio | None) -> str:
-    return "" if ratio is None else f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+    if ratio is None:
+        return ""
+    spread = "" if ratio.low == ratio.high else f" ({ratio.low:.2f} to {ratio.high:.2f})"
+    return f"{ratio.median:.2f}{spread}"

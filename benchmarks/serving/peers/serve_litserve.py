@@ -1,7 +1,7 @@
 """LitServe: a worker process a core, none waits for a batch; the request's body is the image.
 
-The default hands images to the workers through LitServe's ZeroMQ queue (`fast_queue`); `litserve:manager` through its
-usual one, `litserve:two` with two API processes.
+The default hands images to the workers through LitServe's ZeroMQ queue (`fast_queue`), from as many API processes as
+workers, as LitServe recommends; `litserve:manager` uses its usual queue, `litserve:one` a single API process.
 """
 
 from typing import Annotated
@@ -34,5 +34,5 @@ if __name__ == "__main__":
         workers_per_device=plain.workers(),
         fast_queue=plain.variant() != "manager",
     )
-    api_servers = 2 if plain.variant() == "two" else 1
+    api_servers = 1 if plain.variant() == "one" else plain.workers()
     server.run("127.0.0.1", plain.port(), num_api_servers=api_servers, log_level="warning", generate_client_file=False)
