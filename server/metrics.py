@@ -104,7 +104,7 @@ class Metrics:
         if self._tracing is not None:
             self._tracing.predicted(model, images, decode_ms, inference_ms)
 
-    def failed(self, code: str, model: str = "", version: str = "") -> None:
+    def failed(self, code: str, model: str, version: str) -> None:
         """A prediction that ended in a problem. model: project/name."""
         project, _, name = model.partition("/")
         self._failure.labels(project, name, version, code).inc()

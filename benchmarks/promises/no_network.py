@@ -27,9 +27,8 @@ def measure(full: bool) -> Outcome:
     done, outside = run_without_network(command, ROOT, os.environ, LIMIT_S)
     text = done.stdout.decode(errors="replace")
     counts = re.findall(r"\d+ (?:passed|failed|skipped|errors?)", text[-400:])
-    return Outcome(
-        f"{', '.join(counts) or 'no test ran'}; outside: {', '.join(sorted(outside)) or 'nothing'}", not outside
-    )
+    tried = ", ".join(sorted(outside)) or "nothing"
+    return Outcome(f"{', '.join(counts) or 'no test ran'}; outside: {tried}", bool(counts) and not outside)
 
 
 PROMISE = Promise("no_network", "The suite on loopback alone: no outside connect", measure)

@@ -307,7 +307,9 @@ class OnsightWorker(Worker):  # type: ignore[misc]
         except (errors.NoMoreData, StopIteration):
             return False
         except Exception as error:
-            refuse(connection, refusal_of(error), keep=False, error=error)
+            refusal = refusal_of(error)
+            refuse(connection, refusal, keep=False, error=error)
+            self.app.count_refusal(refusal)
             return False
 
     def _call_application(self, request: Any, connection: Connection) -> bool:
