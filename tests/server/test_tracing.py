@@ -7,7 +7,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from color_bundle import GREEN, RED
@@ -137,15 +136,20 @@ def test_spans_of_the_last_requests_are_sent_before_the_end(install: Install, se
         assert len(receiver.wait_for(4)) == 4
 
 
-def test_without_a_collector_nothing_of_it_is_loaded(install: Install, serve: Serve) -> None:
+@pytest.mark.parametrize("on", [False, True])
+def test_without_a_collector_nothing_of_it_is_loaded(
+    install: Install, serve: Serve, monkeypatch: pytest.MonkeyPatch, on: bool
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # every process writes what it imports
     install.add_bundle()
-    server = serve()
-    server.wait_for_status(200)
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    for pid in (str(server.process.pid), *children):
-        assert "opentelemetry" not in Path(f"/proc/{pid}/maps").read_text()
-        threads = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/comm")]
-        assert not [name for name in threads if "Otel" in name]
+    token = install.add_token()
+    with OtlpReceiver() as receiver:
+        server = serve(**({"otlp_endpoint": receiver.url} if on else {}))
+        server.wait_for_status(200)
+        assert server.ask("POST", V1, RED, token).status == 200
+        assert server.stop() == 0
+    assert "server.fast_lane" in server.log
+    assert ("opentelemetry" in server.log) is on
 
 
 def test_a_collector_without_the_extra_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
