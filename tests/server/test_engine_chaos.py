@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import pytest
 from color_bundle import SIDE, color_graph, color_png, run_graph
-from conftest import Serve
 from running_server import Install, RunningServer, running
 from tqdm import tqdm
 
@@ -91,7 +90,7 @@ class Load:
 
 
 @pytest.fixture
-def load(install: Install, serve: Serve) -> Load:
+def load(install: Install, serve: Callable[..., RunningServer]) -> Load:
     install.add_bundle()
     token = install.add_token()
     server = serve(**SETTINGS)

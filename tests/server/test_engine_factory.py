@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from color_bundle import color_graph
 from engine_rig import check_scores, color_manifest, expected_scores, random_images
@@ -10,8 +12,10 @@ from fake_tensorrt import FakeTensorRT, fake_builder
 
 from server.engines.device_probe import DeviceProbe
 from server.engines.factory import EngineBuilder, EngineOptions
+from server.engines.process.options import HostOptions
 from server.engines.providers import CPU, CUDA, TENSORRT
 from server.errors import EngineError, GraphMismatch, ProviderMismatch
+from server.hosting.engines import engine_processes
 from server.settings import ServerSettings
 
 NO_DRIVER = DeviceProbe(reason="no NVIDIA driver: libcuda.so.1 is not on this machine")
@@ -39,6 +43,23 @@ def test_the_first_provider_runs_the_model_where_it_can() -> None:
     assert engine.providers == (CPU,)
     assert engine.device == "CPU"
     assert engine.library.startswith("ONNX Runtime 1.")
+
+
+def test_settings_reach_the_engine_process_of_each_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    settings = ServerSettings(
+        home=tmp_path, providers="tensorrt,cpu", provider_fallback=True, devices="1,2", batch_sizes="1,4",
+        engine_cache_bytes=12345,
+    )  # fmt: skip
+    processes = engine_processes(settings)
+    assert processes is not None
+    for supervisor, device, visible in zip(processes._supervisors, (1, 2), ("7", ""), strict=True):
+        options = HostOptions.from_json(supervisor._options.to_json())
+        assert (options.providers, options.fallback, options.device) == ((TENSORRT, CPU), True, device)
+        assert (options.home, options.engine_cache_bytes) == (str(tmp_path), 12345)
+        assert options.sizes_on(TENSORRT) == (1, 4)
+        assert supervisor._environ["CUDA_VISIBLE_DEVICES"] == visible
+    processes.stop()
 
 
 @pytest.mark.parametrize("first", [TENSORRT, CUDA])

@@ -126,6 +126,8 @@ def test_a_manifest_whose_tensors_are_not_ours_is_refused() -> None:
 
 
 def test_a_missing_provider_is_an_error_unless_a_fallback_is_declared(install: Install) -> None:
+    if Path("/dev/nvidia0").exists():
+        pytest.skip("this machine has an NVIDIA driver: the provider may not be missing")
     install.add_bundle()
     assert codes(open_registry(install, EngineOptions(CUDA_THEN_CPU))) == {"colours.onsight": "ENGINE_PROVIDER"}
     registry = open_registry(install, EngineOptions(CUDA_THEN_CPU, fallback=True))
