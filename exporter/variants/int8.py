@@ -36,7 +36,7 @@ from trainer.onnx_graph import strip_metadata
 
 HEAD = "classifier.head."  # its weights' names begin so
 PRODUCTS = ("MatMul", "Gemm")
-# Between two convolutions all stays in integers; between matrix products of a transformer floats are the better.
+# Between two convolutions all stays in integers; the matrix products of a transformer take integers and give floats.
 AROUND_CONVOLUTIONS = ("Conv", "Add", "Clip", "Relu", "MaxPool", "AveragePool", "GlobalAveragePool", *PRODUCTS)
 
 
@@ -51,21 +51,24 @@ def quantize_int8(graph: bytes, images: NDArray[np.uint8]) -> bytes:
         try:
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
             model = onnx.load(prepared)
-            kept = _float_nodes(model.graph)
+            kept, op_types = _float_nodes(model.graph), _op_types(model.graph)
             _correct_biases(model, images, kept)
             quantize_static(
                 model,
                 str(out),
                 _Images(images),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(_op_types(model.graph)),
+                op_types_to_quantize=list(op_types),
                 nodes_to_exclude=sorted(kept),
                 per_channel=True,
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax,
-                extra_options={"TensorQuantOverrides": _eight_bits(model.graph)},
+                extra_options={
+                    "TensorQuantOverrides": _eight_bits(model.graph),
+                    "OpTypesToExcludeOutputQuantization": list(PRODUCTS) if op_types == PRODUCTS else [],
+                },
             )
             quantized = onnx.load(out)
         except Exception as error:  # the quantiser raises whatever it meets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import onnx
 import pytest
 from exporting import refused
 from onsight_process import Onsight, command_environment
-from tiny_runs import EXPORTED_AT, TinyRun
+from tiny_runs import EXPORTED_AT, TinyRun, write_class_folders
 
 from bundle.archive import read_archive
 from bundle.decide import decide
@@ -314,15 +315,45 @@ def test_equal_answers_of_several_labels_lose_nothing(multi_run: TinyRun) -> Non
     assert not measure(worse, Task.MULTI_LABEL, statistics, GateLimits(), "CPU", 0.0).passed
 
 
+@pytest.fixture
+def transformer_run(tmp_path: Path) -> TinyRun:
+    import torch
+    from transformers import ViTConfig, ViTModel
+
+    from trainer.progress import SilentReporter
+    from trainer.recipe import Recipe
+    from trainer.train import train
+
+    torch.manual_seed(3)
+    config = ViTConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8
+    )
+    ViTModel(config).save_pretrained(tmp_path / "vit")
+    (tmp_path / "vit" / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 32, "width": 32}}))
+    images = write_class_folders(tmp_path / "images", 12)
+    recipe = Recipe(images=str(images), backbone=str(tmp_path / "vit"), epochs=5, hidden_units=8, threads=1)
+    train(recipe, tmp_path / "run", tmp_path / "cache", SilentReporter())
+    return TinyRun(tmp_path / "run", images)
+
+
 @pytest.mark.slow
-def test_a_residual_network_in_integers_answers_nearly_as_in_floats(
-    backbone_run: TinyRun, maker_key: SigningKey, tmp_path: Path
+@pytest.mark.parametrize(("run", "kind"), [("backbone_run", "Conv"), ("transformer_run", "MatMul")])
+def test_other_networks_in_integers_answer_nearly_as_in_floats(
+    run: str, kind: str, request: pytest.FixtureRequest, maker_key: SigningKey, tmp_path: Path
 ) -> None:
-    exported = export_run(backbone_run.run, tmp_path / "shapes.onsight", maker_key)
+    """A residual network, and a transformer, in which matrix products alone are quantised."""
+    tiny: TinyRun = request.getfixturevalue(run)
+    exported = export_run(tiny.run, tmp_path / "shapes.onsight", maker_key)
     graph = read_archive(exported.path)["model.onnx"]
     spec = exported.manifest.preprocessing
-    images = np.stack([preprocess(path.read_bytes(), spec) for path in sorted(backbone_run.images.rglob("*.png"))])
-    full, int8 = (cpu_infer(each)(images)[1] for each in (graph, quantize_int8(graph, images)))
+    images = np.stack([preprocess(path.read_bytes(), spec) for path in sorted(tiny.images.rglob("*.png"))])
+    quantized = quantize_int8(graph, images)
+    nodes = onnx.load_from_string(quantized).graph.node
+    integers = {output for node in nodes if node.op_type == "DequantizeLinear" for output in node.output}
+    assert [node for node in nodes if node.op_type == kind and set(node.input) <= integers]
+    additions = [node for node in nodes if node.op_type == "Add" and integers.intersection(node.input)]
+    assert bool(additions) is (kind == "Conv")
+    full, int8 = (cpu_infer(each)(images)[1] for each in (graph, quantized))
     assert not np.array_equal(full, int8)
     assert np.abs(full - int8).mean() < 0.1 * full.std()
 
