@@ -13,12 +13,16 @@ Result = TypeVar("Result")
 
 
 def in_order(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int, name: str
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    name: str,
+    at_the_end: Callable[[], None] = lambda: None,
 ) -> Generator[Result, None, None]:
     """work(item) for each item. Items are taken, by the caller's thread, only as results are.
 
     The first result that is an exception is raised. At the end, also an early one, it waits for the items under way;
-    none is begun any more.  name: of the threads.
+    none is begun any more.  name: of the threads.  at_the_end: called before that wait, to cut it short.
     """
     pending: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
@@ -30,4 +34,5 @@ def in_order(
         while pending:
             yield pending.popleft().result()
     finally:
+        at_the_end()
         pool.shutdown(wait=True, cancel_futures=True)

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from onsight.client.address import Address, ModelName, checked_token
 from onsight.client.answers import Health, ModelDescription, ModelSummary, Prediction
 from onsight.client.errors import AddressError, CertificateRefused, ClientError, NoAnswer, Unavailable
-from onsight.client.replies import LATER, document_of, read_as, refusal, seconds_said
+from onsight.client.replies import LATER, document_of, json_of, read_as, refusal, seconds_said
 from onsight.client.steps import Lost, Outcome, Patience, Pause, Reply, Send, Steps
 
 SHORTEST_TRY_S = 0.05
@@ -79,10 +79,11 @@ class Plan:
         if isinstance(outcome, Lost):
             raise self._no_answer(outcome) from outcome.cause
         assert isinstance(outcome, Reply)
-        status = outcome.status
-        # Not ready is an answer, too; only what has no such document (a proxy's own 503) is a refusal.
-        document = document_of(Reply(200, outcome.body), self.address.origin, self.token) if status == 503 else None
-        if document is None:
+        status, document = outcome.status, json_of(outcome.body)
+        not_ready = (
+            status == 503 and isinstance(document, dict) and "models" in document
+        )  # else it is a proxy's own 503
+        if not not_ready:
             document = document_of(outcome, self.address.origin, self.token)
         return read_as(lambda found: Health.from_answer(status, found), document, self.address.origin)
 

@@ -24,7 +24,7 @@ def document_of(reply: Reply, origin: str, secret: Token) -> Any:
 
     origin: of the server, for messages.  secret: what no message may show.
     """
-    document = _json(reply.body)
+    document = json_of(reply.body)
     if 200 <= reply.status < 300:
         if document is None:
             raise UnexpectedAnswer(
@@ -36,7 +36,7 @@ def document_of(reply: Reply, origin: str, secret: Token) -> Any:
 
 def refusal(reply: Reply, origin: str, secret: Token) -> ClientError:
     """The error that an answer means."""
-    problem = _json(reply.body)
+    problem = json_of(reply.body)
     found = f"{reply.status} {_phrase(reply.status)}".strip()
     if 300 <= reply.status < 400:
         return UnexpectedAnswer(
@@ -96,7 +96,8 @@ def seconds_said(retry_after: str, now: Callable[[], float] = time.time) -> floa
         return None
 
 
-def _json(body: bytes) -> Any:
+def json_of(body: bytes) -> Any:
+    """None for what is no JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

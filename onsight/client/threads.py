@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -108,18 +109,16 @@ class Client:
             except BaseException as error:
                 failures.append(error)
                 stop.set()  # the others need not wait out their pauses for a batch that ends here
-                raise failures[0] from None
+                raise failures[0] from failures[
+                    0
+                ].__cause__  # not that the client's pauses were ended, but what ended them
 
         def results() -> Generator[ImageResult, None, None]:
-            answers = in_order(work, enumerate(images), concurrency, "onsight-client")
-            try:
-                with progress_bar(progress, images) as advance:
-                    for answer in answers:
-                        yield answer
-                        advance()
-            finally:
-                stop.set()
-                answers.close()
+            answers = in_order(work, enumerate(images), concurrency, "onsight-client", stop.set)
+            with closing(answers), progress_bar(progress, images) as advance:
+                for answer in answers:
+                    yield answer
+                    advance()
 
         return results()
 

@@ -6,16 +6,18 @@ import csv
 import io
 import json
 import shutil
+import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from onsight_process import Onsight
-from onsight_server import onsight_serve
+from onsight_process import Onsight, command_environment
+from onsight_server import SCRIPT, onsight_serve
 from tiny_runs import TinyRun
 
 from bundle.home import OnsightHome
@@ -180,3 +182,49 @@ def test_a_server_that_goes_away_leaves_the_answers_so_far(onsight: Onsight, ima
         " address?",
     ]
     assert len(json.loads((tmp_path / "results.csv").read_text())) == 20
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_a_run_that_waits_for_a_busy_server(images: Path, tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(200, DESCRIPTION)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(503, {"code": "MODELS_LOADING", "detail": "Loading."})
+            asked.set()
+
+        def _answer(self, status: int, document: object) -> None:
+            self.send_response(status)
+            self.send_header("Retry-After", "90")  # within a call's time, so that it is waited for
+            self.end_headers()
+            self.wfile.write(json.dumps(document).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        process = subprocess.Popen(
+            [SCRIPT, "predict", "shapes", images, "--server", f"http://127.0.0.1:{server.server_port}"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=command_environment(tmp_path / "home"),
+        )  # fmt: skip
+        try:
+            assert asked.wait(60)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            told = b""
+            while b"Ctrl-C again ends at once" not in told:
+                assert (part := process.stderr.read1()), told
+                told += part
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 1  # the pauses would have been 90 seconds and more
+        finally:
+            process.kill()
+            process.communicate()
+            server.shutdown()
+            thread.join()

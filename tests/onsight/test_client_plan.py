@@ -201,12 +201,12 @@ def test_waiting_until_ready_looks_until_the_named_model_answers() -> None:
         models = [{"project": "default", "name": name, "version": "1", "provider": "cpu"} for name in names]
         return Reply(status, json.dumps({"status": phase, "models": models}).encode())
 
-    looks = [NOBODY, Reply(502, b"<html>"), ready(503, "loading"), ready(200, "ready", "other")]
+    looks = [NOBODY, Reply(502, b"<html>"), Reply(503, b"<html>"), ready(503, "loading"), ready(200, "ready", "other")]
     played = Played([*looks, ready(200, "ready", "other", "m")])
     found = played.run(lambda plan: plan.wait_until_ready(60.0, None))
     assert (found.ready, found.status, [each.name for each in found.models]) == (True, "ready", ["other", "m"])
-    assert played.pauses == [0.25] * 4
-    said = ("this: .*Connection refused", "this: .*502", "it loading", "without the model default/m")
+    assert played.pauses == [0.25] * 5
+    said = ("this: .*Connection refused", "this: .*502", "this: .*503", "it loading", "without the model default/m")
     for look, words in zip(looks, said, strict=True):
         played = Played([look] * 9)
         with pytest.raises(Unavailable, match=f"^http://host: expected it to be ready in 1 s, found .*{words}"):
@@ -215,7 +215,14 @@ def test_waiting_until_ready_looks_until_the_named_model_answers() -> None:
 
 
 def test_ready_is_no_where_nobody_answers_and_where_it_is_not() -> None:
-    for outcome in (NOBODY, BROKEN, Reply(502, b""), Reply(503, b'{"status": "draining", "models": []}')):
+    for outcome in (
+        NOBODY,
+        BROKEN,
+        Reply(502, b""),
+        Reply(503, b""),
+        Reply(503, b'{"code": "X"}'),
+        Reply(503, b'{"status": "draining", "models": []}'),
+    ):
         assert Played([outcome]).run(Plan.ready) is False
     with pytest.raises(UnexpectedAnswer):
         Played([Reply(404, b"")]).run(Plan.ready)

@@ -105,6 +105,7 @@ def test_health_needs_no_token_and_waiting_ends_when_the_model_is_there(connect:
         nobody.wait_until_ready(0.3)
 
 
+@pytest.mark.slow
 def test_a_server_that_just_starts_is_waited_for(connect: Connect, install: Install, tmp_path: Path) -> None:
     install.add_bundle()
     token = install.add_token()

@@ -44,6 +44,7 @@ def large_png() -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_waited_for_and_every_image_gets_its_answer(
     connect: Connect, install: Install, tmp_path: Path
 ) -> None:
@@ -149,8 +150,9 @@ def test_a_pause_ends_where_a_batch_does(connect: Connect) -> None:
     later = Answer(503, {"Retry-After": "100"}, b"{}")
     with scripted(later, later, later, wrong) as server:
         client = connect(server.url, model="m", total_timeout_s=10_000.0)
-        with pytest.raises(Refused, match="Wrong token"):
+        with pytest.raises(Refused, match="Wrong token") as caught:
             list(client.predict_many([b"x"] * 4, concurrency=4))
+    assert caught.value.code == "TOKEN_INVALID"
 
 
 def test_closing_a_client_ends_the_pauses_of_other_threads() -> None:
