@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("decode", "extraction", "snapshot", "quality", "serving")
+BENCHMARKS = ("decode", "extraction", "snapshot", "quality", "int8", "serving")
 
 failed = []
 for name in BENCHMARKS:
