@@ -219,7 +219,8 @@ def test_a_second_ctrl_c_ends_a_run_that_waits_for_a_busy_server(images: Path, t
             assert process.stderr is not None
             told = b""
             while b"Ctrl-C again ends at once" not in told:
-                assert (part := process.stderr.read1()), told
+                part = process.stderr.read1()
+                assert part, told
                 told += part
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 1  # the pauses would have been 90 seconds and more
