@@ -27,6 +27,7 @@ OVERLOAD = 4
 MAX_RATIO = 2.0
 ALLOWED = {200, 429, 503}
 PATIENCE_S = 60.0
+FRESH_S = 5.0
 MAX_QUEUE = "16"  # soon full, so that a minute is long enough to see what waiting comes to
 
 
@@ -48,15 +49,24 @@ class Clients:
 
     def __init__(self, bench: Bench, body: bytes) -> None:
         self._port = bench.server.port
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
         head = (
             f"POST {bench.path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-token: {bench.token}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         self._request = head.encode() + body
 
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The one used last; a new one where the server may be about to close that."""
+        while self._idle:
+            since, reader, writer = self._idle.pop()
+            if time.monotonic() - since < FRESH_S:
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self._port)
+
     async def ask(self, course: Course, due: float) -> None:
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = await self._connection()
         try:
             writer.write(self._request)
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
@@ -73,7 +83,7 @@ class Clients:
         if b"connection: close" in head.lower():
             writer.close()
         else:
-            self._idle.append((reader, writer))
+            self._idle.append((time.monotonic(), reader, writer))
 
     async def run(self, per_second: float, seconds: float) -> Course:
         draw = np.random.default_rng(3)
@@ -90,7 +100,7 @@ class Clients:
             under_way.add(task)
             task.add_done_callback(under_way.discard)
         await asyncio.gather(*under_way)
-        for _, writer in self._idle:
+        for _, _, writer in self._idle:
             writer.close()
         self._idle.clear()
         return course

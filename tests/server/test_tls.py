@@ -28,11 +28,16 @@ Serve = Callable[..., RunningServer]
 V1 = "/v1/predict/default/colours"
 
 
+def own_certificate(folder: Path, days: int = 100, password: bytes = b"") -> tuple[Path, Path]:
+    make_certificate(folder, "server", None, days=days, password=password)
+    return folder / "server.pem", folder / "server.key"
+
+
 @pytest.fixture
 def secure(install: Install, serve: Serve, tmp_path: Path) -> RunningServer:
     """A server that speaks TLS, with a certificate in the test's folder."""
     install.add_bundle()
-    certificate, key = make_certificate(tmp_path)
+    certificate, key = own_certificate(tmp_path)
     server = serve(tls_certificate=str(certificate), tls_key=str(key))
     end = time.monotonic() + 30
     while True:
@@ -45,7 +50,7 @@ def secure(install: Install, serve: Serve, tmp_path: Path) -> RunningServer:
 
 
 def trusting(folder: Path) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=folder / "certificate.pem")
+    return ssl.create_default_context(cafile=folder / "server.pem")
 
 
 def ask(server: RunningServer, context: ssl.SSLContext, images: list[bytes], token: str) -> list[str]:
@@ -129,7 +134,7 @@ def test_only_tls_1_2_and_newer_are_spoken_and_an_answer_ends_as_tls_should(
         options = {ssl.TLSVersion.TLSv1_1: "-tls1_1", ssl.TLSVersion.TLSv1_2: "-tls1_2"}.get(version, "-tls1_3")
         found = subprocess.run(
             ["openssl", "s_client", "-quiet", "-connect", f"127.0.0.1:{secure.port}", options,
-             "-cipher", "DEFAULT:@SECLEVEL=0", "-CAfile", tmp_path / "certificate.pem"],
+             "-cipher", "DEFAULT:@SECLEVEL=0", "-CAfile", tmp_path / "server.pem"],
             input=b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", capture_output=True, timeout=30,
         )  # fmt: skip
         assert (b'"live"' in found.stdout) is accepted, (version, found.stdout, found.stderr)
@@ -148,7 +153,7 @@ def test_a_renewed_certificate_is_taken_up_and_a_broken_one_is_not(
     install: Install, secure: RunningServer, tmp_path: Path
 ) -> None:
     token = install.add_token()
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
     before = der(certificate)
     assert certificate_in_use(secure) == before
     held = http.client.HTTPSConnection("127.0.0.1", secure.port, timeout=20, context=trusting(tmp_path))
@@ -162,7 +167,7 @@ def test_a_renewed_certificate_is_taken_up_and_a_broken_one_is_not(
             assert time.monotonic() < end
             time.sleep(0.05)
         assert certificate_in_use(secure) == before
-    make_certificate(tmp_path, "renewed")
+    own_certificate(tmp_path)
     secure.process.send_signal(signal.SIGHUP)
     end = time.monotonic() + 20
     while certificate_in_use(secure) != der(certificate):
@@ -176,10 +181,10 @@ def test_a_renewed_certificate_is_taken_up_and_a_broken_one_is_not(
 
 
 def spoiled(folder: Path, how: str) -> tuple[Path, Path]:
-    certificate, key = make_certificate(folder, password=b"secret" if how == "password" else b"")
+    certificate, key = own_certificate(folder, password=b"secret" if how == "password" else b"")
     if how == "mismatch":
         (folder / "other").mkdir()
-        _, key = make_certificate(folder / "other")
+        _, key = own_certificate(folder / "other")
     elif how == "swapped":
         certificate, key = key, certificate
     elif how == "absent":
@@ -216,7 +221,7 @@ def test_files_that_cannot_serve_are_named_with_what_is_wrong(how: str, told: st
 def test_a_certificate_that_ends_is_remarked_on_and_serves(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for days, remark in ((100, ""), (5, "certificate expires soon"), (-1, "certificate has expired")):
         caplog.clear()
-        Certificate(*make_certificate(tmp_path, days=days))
+        Certificate(*own_certificate(tmp_path, days=days))
         assert [record.message for record in caplog.records] == ([remark] if remark else [])
 
 
