@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
 
 from bundle.cores import usable_cores
 from bundle.decide import energy, probabilities_from_logits
@@ -74,6 +73,8 @@ def answer_held_out(
         raise ExportError(
             f"expected at least {LEAST_IMAGES} unchanged {split.value} images to measure it on, found {len(found)}"
         )
+    if not np.isfinite(logits).all():
+        raise ExportError(f"expected finite scores of {len(found)} {split.value} images, found others")
     return HeldOut(split, recorded[found], np.stack(logits), snapshot.label_matrix[found])
 
 
@@ -144,20 +145,21 @@ def _average_precisions(
     held = np.flatnonzero(truth.any(axis=0))
     if not len(held):
         raise ExportError("expected held-out images that carry a label, found none")
-    values = [
-        float(np.mean([average_precision_score(truth[:, place], each[:, place]) for place in held]))
-        for each in (full, variant)
-    ]
+    ranked = [[intervals.RankedLabel(truth[:, place], each[:, place]) for place in held] for each in (full, variant)]
+    once = np.ones((1, len(truth)), np.uint8)  # each image as often as it is there
+    values = [float(np.mean([label.average_precision(once)[0] for label in labels])) for labels in ranked]
     resamples = intervals.rank_resamples(len(truth), len(held), RESAMPLES)
+    if not resamples:  # too many scores to draw them often
+        return (values[0], values[1]), MetricEstimate(value=values[0] - values[1])
     drawn = [
         intervals.resample_mean_average_precision(
-            [intervals.RankedLabel(truth[:, place], each[:, place]) for place in held],
+            labels,
             len(truth),
             resamples,
             np.random.default_rng(SEED),  # the same images for both: paired
         )
-        for each in (full, variant)
-    ] if resamples else [np.zeros(0), np.zeros(0)]  # fmt: skip
+        for labels in ranked
+    ]
     return (values[0], values[1]), _estimate(values[0] - values[1], drawn[0] - drawn[1])
 
 

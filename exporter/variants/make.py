@@ -87,7 +87,11 @@ def make_int8(material: Material, limits: GateLimits, step: Callable[[str], None
 
 
 def _certified(name: Literal["int8"], graph: bytes, material: Material, limits: GateLimits) -> Made | LeftOut:
-    infer = cpu_infer(graph)
+    try:
+        infer = cpu_infer(graph)
+        infer(material.images[:1])
+    except Exception as error:  # the runtime's errors share no base class
+        raise ExportError(f"ONNX Runtime does not run the graph ({type(error).__name__}: {error})") from error
     held_out = answer_held_out(material.snapshot, material.root, material.spec, material.recorded, infer)
     alone = _one_by_one(infer, material.images)[0]  # (N,C)
     in_floats = _one_by_one(cpu_infer(graph, optimise=False), material.images)[0]

@@ -139,6 +139,27 @@ def test_the_golden_tolerance_follows_the_kernels_and_never_exceeds_the_variants
     assert golden_tolerance(kernel_spread, max_difference) == pytest.approx(tolerance)
 
 
+@pytest.mark.parametrize(
+    ("graph", "reason"),
+    [
+        (b"no graph", "ONNX Runtime does not run the graph"),
+        (None, "the graph cannot be quantised"),
+    ],
+)
+@pytest.mark.slow
+def test_a_variant_that_cannot_be_made_or_run_is_left_out(
+    graph: bytes | None, reason: str, single_run: TinyRun, single_bundle: Path, maker_key: SigningKey,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def make(whole: bytes, images: np.ndarray) -> bytes:
+        return quantize_int8(whole[:-5000], images) if graph is None else graph
+
+    monkeypatch.setattr("exporter.variants.make.quantize_int8", make)
+    exported = export_run(single_run.run, tmp_path / "shapes.onsight", maker_key, variants=BOTH, now=EXPORTED_AT)
+    assert exported.left_out[0].reason.startswith(reason)
+    assert exported.path.read_bytes() == single_bundle.read_bytes()
+
+
 def test_a_variant_beyond_the_limits_is_left_out_with_the_figures(
     single_run: TinyRun, single_bundle: Path, maker_key: SigningKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
