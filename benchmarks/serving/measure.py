@@ -3,8 +3,9 @@
 First each runs alone: it is started, its answers are compared with those of plain inference, it takes load, its memory
 is read. Then all that passed are kept running, and each round gives every contender the same cells (size of photo,
 requests at once), in an order that is drawn anew for each cell: whatever else the machine does meanwhile hits all
-alike, and two figures that are divided were taken within half a minute. Idle servers cost next to nothing; what they
-and everybody else used is recorded with each sample.
+alike, and two figures that are divided were taken within half a minute. A server that still works at requests whose
+client has gone is waited for. Idle servers cost next to nothing; what they and everybody else used is recorded with
+each sample.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from benchmarks.serving.photos import Size
 
 PHOTOS_COMPARED = 8
 MEMORY_LOAD_S = 2.0
+SETTLE_STEP_S, SETTLE_WITHIN_S = 0.1, 10.0
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def sample(contender: Contender, others: Sequence[Contender], cell: Cell, number
     load = contender.load(cell.size, cell.concurrency, seconds)
     after = cpu_seconds(contender.pid), sum(cpu_seconds(other.pid) for other in others), machine_busy_seconds()
     own, idle, busy = (end - start for start, end in zip(before, after, strict=True))
+    wait_until_idle(contender.pid)
     if not load.requests:
         raise Skipped(f"no good answer at {cell.concurrency} requests at once, {load.errors} errors")
     return Sample(
@@ -180,6 +183,16 @@ def sample(contender: Contender, others: Sequence[Contender], cell: Cell, number
         idle_cores=idle / load.seconds,
         other_cores=max(0.0, busy - own - idle - load.client_cpu_s) / load.seconds,
     )
+
+
+def wait_until_idle(pid: int) -> None:
+    """What it still works at for clients that have gone must not slow the next contender down."""
+    deadline = time.monotonic() + SETTLE_WITHIN_S
+    while time.monotonic() < deadline:
+        before = cpu_seconds(pid)
+        time.sleep(SETTLE_STEP_S)
+        if cpu_seconds(pid) - before < SETTLE_STEP_S / 4:
+            return
 
 
 def _answers_of(reference: Contender, setup: Setup) -> dict[Size, list[list[float]]]:

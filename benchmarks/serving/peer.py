@@ -74,7 +74,7 @@ class PeerFacts:
 
 
 PEERS = {
-    "fastapi": PeerFacts("FastAPI, uvicorn", {"": RAW, "loop": RAW}, ("serve_fastapi.py",)),
+    "fastapi": PeerFacts("FastAPI, uvicorn", {"": RAW, "thread": RAW, "pool": RAW}, ("serve_fastapi.py",)),
     "litserve": PeerFacts("LitServe", {"": RAW, "manager": RAW, "one": RAW}, ("serve_litserve.py",)),
     "bentoml": PeerFacts(
         "BentoML",

@@ -91,7 +91,10 @@ def _preamble(outcome: Outcome, plan: Plan, facts: Facts) -> Iterator[str]:
     yield ""
     idle, other = (median([getattr(each, name) for each in outcome.samples] or [0.0]) for name in _SHARES)
     if other > BUSY_CORES:
-        yield f"**Provisional: other programs kept {other:.1f} cores busy meanwhile.** Only large differences count."
+        yield (
+            f"**The machine was not quiet: other programs kept {other:.1f} cores busy.** Throughput and latency then"
+            " show whom the scheduler favoured (even the limit can seem slow); CPU time, memory and errors count."
+        )
         yield ""
     yield (
         f"{plan.rounds} rounds of {plan.seconds:g} s for each figure, the contenders in an order drawn anew each time;"

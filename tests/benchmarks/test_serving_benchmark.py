@@ -155,7 +155,7 @@ def test_peers_decode_and_infer_with_the_versions_that_we_do():
 
 
 def test_an_unknown_variant_of_a_peer_is_refused():
-    with pytest.raises(ValueError, match="fastapi:loop"):
+    with pytest.raises(ValueError, match="fastapi:thread"):
         Peer("fastapi:fastest")
 
 
