@@ -31,18 +31,7 @@ def shown_by_test(
         with tempfile.TemporaryDirectory(prefix="promise-") as folder:
             report = Path(folder) / "report.xml"
             done = subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "pytest",
-                    "-s",
-                    "-p",
-                    "no:cacheprovider",
-                    "-o",
-                    "junit_family=xunit1",
-                    f"--junit-xml={report}",
-                    *tests,
-                ],
+                [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", f"--junit-xml={report}", *tests],
                 cwd=ROOT,
                 env={**os.environ, **(full or {} if everything else {})},
                 stdout=subprocess.DEVNULL,  # progress comes on stderr
