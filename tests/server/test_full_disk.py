@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,7 +92,9 @@ def predict_all(server: RunningServer, token: str, count: int = 40) -> None:
         assert (reply.status, reply.json["labels"]) == (200, [label]), reply.body
 
 
-def test_a_full_disk_stops_changes_and_no_prediction(small: Install, disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_stops_changes_and_no_prediction(
+    small: Install, disk: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     small.add_bundle()
     small.add_bundle("two.onsight", name="two")
     tokens = {scope: small.add_token(scope.value, scope) for scope in (Scope.PREDICT, Scope.ADMIN, Scope.METRICS)}
@@ -119,6 +121,9 @@ def test_a_full_disk_stops_changes_and_no_prediction(small: Install, disk: Path,
             predict_all(server, tokens[Scope.PREDICT], 10)
         assert files_below(small.home.path) == kept, "nothing was half-written"
         assert not list(small.home.path.rglob("*.tmp"))
+        record_property(
+            "figure", "60 of 60 predictions answered, 20 by new workers; 2 of 2 changes got 507; no file changed"
+        )
         ballast.unlink()
         done = server.ask("POST", "/v1/models/default/two/unload", b"", tokens[Scope.ADMIN])
         assert (done.status, done.json["serving"]) == (200, []), "with room again it works, without a restart"
