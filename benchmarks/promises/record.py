@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +13,17 @@ RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 BEGIN, END = "<!-- promises: begin -->", "<!-- promises: end -->"
 _HEAD = (
     "## What the server promises: `python -m benchmarks.promises --full`\n\n"
-    "Full counts; `python -m benchmarks.promises NAME --full` runs one. The tests run all of it with small counts.\n\n"
-    "| name | promise | measured | kept |\n|---|---|---|---|\n"
+    "Full counts; `python -m benchmarks.promises NAME --full` runs one. The tests run them with small counts. The load\n"
+    "is the machine's average over the last quarter of an hour: above its number of cores, times are upper bounds.\n\n"
+    "| name | promise | measured | load | kept |\n|---|---|---|---:|---|\n"
 )
 _ROW = re.compile(r"^\| `(\w+)` \|.*$", re.MULTILINE)
 
 
 def row(promise: Promise, outcome: Outcome) -> str:
     measured = outcome.figure.replace("|", "\\|")
-    return f"| `{promise.name}` | {promise.text} | {measured} | {'yes' if outcome.kept else '**no**'} |"
+    load = os.getloadavg()[2]
+    return f"| `{promise.name}` | {promise.text} | {measured} | {load:.0f} | {'yes' if outcome.kept else '**no**'} |"
 
 
 def record(found: Mapping[Promise, Outcome], order: tuple[Promise, ...], path: Path = RESULTS) -> None:
