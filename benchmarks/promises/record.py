@@ -13,7 +13,7 @@ RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 BEGIN, END = "<!-- promises: begin -->", "<!-- promises: end -->"
 _HEAD = (
     "## What the server promises: `python -m benchmarks.promises --full`\n\n"
-    "Full counts; `python -m benchmarks.promises NAME --full` runs one. The tests run them with small counts. The load\n"
+    "Full counts; `python -m benchmarks.promises NAME --full` runs one. The suite has small ones. The load\n"
     "is the machine's average over the last quarter of an hour: above its number of cores, times are upper bounds.\n\n"
     "| name | promise | measured | load | kept |\n|---|---|---|---:|---|\n"
 )
