@@ -21,6 +21,7 @@ def in_order(
 ) -> Generator[Result, None, None]:
     """work(item) for each item. Items are taken, by the caller's thread, only as results are.
 
+    What is done is given before the next item is taken; what is done while a source waits, when it goes on.
     The first result that is an exception is raised. At the end, also an early one, it waits for the items under way;
     none is begun any more.  name: of the threads.  at_the_end: called before that wait, to cut it short.
     """
@@ -29,7 +30,7 @@ def in_order(
     try:
         for item in items:
             pending.append(pool.submit(work, item))
-            if len(pending) >= workers * AHEAD:
+            while pending and (len(pending) >= workers * AHEAD or pending[0].done()):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

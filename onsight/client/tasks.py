@@ -97,7 +97,7 @@ class AsyncClient:
                     async for image in each:
                         pending.append(asyncio.create_task(work(index, image)))
                         index += 1
-                        if len(pending) >= concurrency * AHEAD:
+                        while pending and (len(pending) >= concurrency * AHEAD or pending[0].done()):
                             yield await _first(pending, failed)
                 while pending:
                     yield await _first(pending, failed)

@@ -7,7 +7,8 @@ import io
 import json
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from both_clients import Connect
 from color_bundle import BLUE, GREEN, RED
 from running_server import Install, Served, free_port, running
+from scripted_server import scripted
 
 from onsight import AsyncClient, Client, ClientError, ImageResult, NoAnswer, Refused, Unavailable
 from onsight.in_order import AHEAD
@@ -199,6 +201,36 @@ def test_of_very_many_images_only_a_few_are_held_at_a_time(served: Served) -> No
     assert labels_of(results) == expected
     taken = 0
     assert labels_of(asyncio.run(with_asyncio())) == expected
+
+
+def test_a_source_that_waits_for_its_images_holds_no_earlier_result_back() -> None:
+    seen: list[str] = []
+
+    def camera() -> Iterator[bytes]:
+        for _ in range(600):  # of the 800 that are held where nothing is given before
+            yield b"x"
+            if seen:
+                return
+            time.sleep(0.05)
+
+    async def on_the_loop() -> AsyncIterator[bytes]:
+        for image in camera():
+            yield image
+            await asyncio.sleep(0.01)
+
+    async def with_asyncio(url: str) -> None:
+        async with AsyncClient(url, model="m") as client:
+            async for result in client.predict_many(on_the_loop(), concurrency=100):
+                seen.append(f"asyncio {result.index}")
+
+    with scripted() as server:
+        with Client(server.url, model="m") as client:
+            for result in client.predict_many(camera(), concurrency=100):
+                seen.append(f"threads {result.index}")
+        assert len(seen) < 600
+        seen.clear()
+        asyncio.run(with_asyncio(server.url))
+        assert len(seen) < 600
 
 
 class Terminal(io.StringIO):
