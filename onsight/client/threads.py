@@ -60,6 +60,7 @@ class Client:
         self._headers = base_headers(self._plan.address, self._plan.token)
         self._pool = httpcore2.ConnectionPool(**pool_options(self._plan.address, verify, self._plan.token))
         self._closed = threading.Event()
+        self._ends = {self._closed}  # what ends pauses: the client's end, and that of each batch under way
 
     @property
     def origin(self) -> str:
@@ -89,8 +90,9 @@ class Client:
     ) -> Generator[ImageResult, None, None]:
         """A result for each image, in their order and as they come, with `concurrency` requests under way.
 
-        Images are taken from the iterable, and paths read, only a little ahead, so that there may be any number. An
-        image that cannot be read, or that the server refuses, is a result with an error; any other error ends it.
+        Images are taken from the iterable, and paths read, only a little ahead, so that there may be any number. What
+        is answered while the iterable waits (for a camera, a queue) is given when it goes on. An image that cannot be
+        read, or that the server refuses, is a result with an error; any other error ends it.
         progress: a bar on stderr, where that is a terminal.
         """
         check_options(concurrency, top)
@@ -115,10 +117,14 @@ class Client:
 
         def results() -> Generator[ImageResult, None, None]:
             answers = in_order(work, enumerate(images), concurrency, "onsight-client", stop.set)
-            with closing(answers), progress_bar(progress, images) as advance:
-                for answer in answers:
-                    yield answer
-                    advance()
+            self._ends.add(stop)
+            try:
+                with closing(answers), progress_bar(progress, images) as advance:
+                    for answer in answers:
+                        yield answer
+                        advance()
+            finally:
+                self._ends.discard(stop)
 
         return results()
 
@@ -147,6 +153,8 @@ class Client:
     def close(self) -> None:
         """Close the connections. Pauses in other threads end with a ClientError."""
         self._closed.set()
+        for end in tuple(self._ends):
+            end.set()
         self._pool.close()
 
     def __enter__(self) -> Self:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -155,14 +155,17 @@ def test_a_pause_ends_where_a_batch_does(connect: Connect) -> None:
     assert caught.value.code == "TOKEN_INVALID"
 
 
-def test_closing_a_client_ends_the_pauses_of_other_threads() -> None:
+@pytest.mark.parametrize(
+    "call", [lambda client: client.predict(b"x"), lambda client: list(client.predict_many([b"x"]))], ids=["one", "many"]
+)
+def test_closing_a_client_ends_the_pauses_of_other_threads(call: Callable[[Client], object]) -> None:
     caught: list[BaseException] = []
     with scripted(Answer(503, {"Retry-After": "100"}, b"{}")) as server:
         client = Client(server.url, model="m", total_timeout_s=10_000.0)
 
         def ask() -> None:
             try:
-                client.predict(b"x")
+                call(client)
             except ClientError as error:
                 caught.append(error)
 
