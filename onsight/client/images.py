@@ -19,6 +19,8 @@ from onsight.client.errors import ImageUnreadable
 
 LARGEST_FILE = ImageLimits(max_bytes=1 << 30)  # the server has a smaller limit of its own
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+# Pillow's own forms of what a file can hold; every other mode becomes RGB.
+_SAME_AS = {"I;16B": "I", "I;16L": "I", "I;16N": "I", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 
 
 class BinaryFile(Protocol):
@@ -119,10 +121,12 @@ def _encoded(picture: Image) -> bytes:
     out = io.BytesIO()
     try:
         upright = ImageOps.exif_transpose(picture)
-        if upright.mode in ("I", "F"):  # 32 bits a pixel, which the server scales as it does those of a file
-            upright.save(out, "TIFF", exif=b"")
+        known = (
+            upright if upright.mode in {*_PNG_MODES, "I", "F"} else upright.convert(_SAME_AS.get(upright.mode, "RGB"))
+        )
+        if known.mode in ("I", "F"):  # 32 bits a pixel, which the server scales as it does those of a file
+            known.save(out, "TIFF", exif=b"")
         else:
-            known = upright if upright.mode in _PNG_MODES else upright.convert("RGB")
             known.save(out, "PNG", compress_level=1, exif=b"")
     except (OSError, SyntaxError, ValueError) as error:  # Pillow reads a lazily opened file only now
         raise ImageUnreadable(f"the image cannot be read: {error}") from error

@@ -64,6 +64,23 @@ def test_pixels_of_32_bits_are_scaled_by_the_server_as_those_of_a_file_are(mode:
     assert np.array_equal(decode_image(read_image(picture)), decode_image(encoded(picture, "TIFF")))
 
 
+def test_a_file_of_16_bits_in_the_other_byte_order_gives_the_same_pixels_through_pillow() -> None:
+    grey = np.random.default_rng(7).integers(0, 65536, (6, 8)).astype(">u2")
+    data = encoded(Image.frombytes("I;16B", (8, 6), grey.tobytes()), "TIFF")
+    assert np.array_equal(decode_image(data)[:, :, 0], grey >> 8)
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.mode == "I;16B"
+        assert np.array_equal(decode_image(read_image(picture)), decode_image(data))
+
+
+@pytest.mark.parametrize(("mode", "plain"), [("RGBa", "RGBA"), ("La", "LA")])
+def test_transparency_that_is_multiplied_in_lies_on_white_as_the_plain_one_does(mode: str, plain: str) -> None:
+    clear = np.dstack([PIXELS, np.full((6, 8), 128, np.uint8)])
+    picture = Image.fromarray(clear).convert(plain)
+    found, expected = (decode_image(read_image(each)).astype(int) for each in (picture.convert(mode), picture))
+    assert np.abs(found - expected).max() <= 2  # the multiplication rounds
+
+
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     for path, words in ((tmp_path / "absent.jpg", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(ImageUnreadable, match=f"the file cannot be read: {words}") as caught:
