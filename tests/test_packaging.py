@@ -1,10 +1,14 @@
 """What is installed is ours, and a server needs no torch."""
 
 import importlib.metadata
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -47,6 +51,23 @@ def test_the_client_is_light_and_found_in_the_package_itself() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False [] False"
+
+
+@pytest.mark.slow
+def test_a_type_checker_sees_the_types_of_what_programs_import(tmp_path: Path) -> None:
+    """As in a program that has Onsight installed: without the marker py.typed all of it is Any there."""
+    for name in ("onsight", "bundle"):
+        shutil.copytree(ROOT / name, tmp_path / "site" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "program.py").write_text(
+        "from bundle.load import Bundle\nfrom onsight import Client\n"
+        "reveal_type(Bundle)\nreveal_type(Client('http://localhost').predict(b'').labels)\n"
+    )
+    mypy = [sys.executable, "-m", "mypy", "--config-file=", f"--cache-dir={tmp_path / 'cache'}", "program.py"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    result = subprocess.run(mypy, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    assert 'Revealed type is "tuple[str, ...]"' in result.stdout.replace("builtins.", "")
+    assert "bundle.load.Bundle" in result.stdout
 
 
 def test_constraints_pin_every_dependency_exactly() -> None:
