@@ -1,5 +1,6 @@
 """What is installed is ours, and a server needs no torch."""
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -9,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -78,3 +81,23 @@ def test_constraints_pin_every_dependency_exactly() -> None:
     wanted = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
     names = {dependency.split(">=")[0].split("[")[0].lower() for dependency in wanted} - {"onsight"}
     assert names <= pinned
+
+
+def test_what_these_bring_in_turn_is_pinned_too() -> None:
+    """Of everything that is installed here: the rest of an extra's packages, as pip would choose them."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {canonicalize_name(line.split("==")[0]) for line in lines if "==" in line}
+    seen: set[tuple[str, str]] = set()
+    waiting = [("onsight", extra) for extra in ("", *PYPROJECT["project"]["optional-dependencies"])]
+    while waiting:
+        name, extra = waiting.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            for line in importlib.metadata.requires(name) or []:
+                wanted = Requirement(line)
+                if wanted.marker is None or wanted.marker.evaluate({"extra": extra}):
+                    waiting += [(canonicalize_name(wanted.name), each) for each in ("", *wanted.extras)]
+    of_torch = ("nvidia-", "cuda-", "triton")  # its builds for CUDA pin these themselves
+    assert {name for name, _ in seen if not name.startswith(of_torch)} - {"onsight"} - pinned == set()
