@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bundle.manifest import Manifest, Task
 
 Float32Array = NDArray[np.float32]
+_LARGEST = np.finfo(np.float32).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,7 @@ def energy(logits: NDArray[Any], task: Task) -> Float32Array:
         result = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
     else:
         result = np.logaddexp(0.0, logits).sum(axis=1)
-    largest = np.finfo(np.float32).max
-    return result.clip(-largest, largest).astype(np.float32)  # type: ignore[no-any-return]
+    return result.clip(-_LARGEST, _LARGEST).astype(np.float32)  # type: ignore[no-any-return]
 
 
 def decide(manifest: Manifest, probabilities: NDArray[Any], logits: NDArray[Any]) -> Decision:
@@ -88,13 +88,15 @@ def decide(manifest: Manifest, probabilities: NDArray[Any], logits: NDArray[Any]
             f"expected probabilities and logits of shape ({count},), one a label, found {np.shape(probabilities)} and"
             f" {np.shape(logits)}. Pass one image's scores."
         )
-    values = np.asarray(probabilities, np.float32)
-    thresholds = np.asarray(manifest.thresholds, np.float32)
-    order = np.argsort(-values, kind="stable").tolist()
-    above, floats = (values >= thresholds).tolist(), values.tolist()
+    values = np.asarray(probabilities, np.float32).tolist()  # plain numbers: with few labels, an array costs more
+    order = sorted(range(count), key=values.__getitem__, reverse=True)  # stable
     scores = tuple(
-        LabelScore(manifest.labels[index], floats[index], manifest.thresholds[index], above[index]) for index in order
-    )
+        LabelScore(
+            manifest.labels[index], values[index], manifest.thresholds[index],
+            values[index] >= manifest.float32_thresholds[index],
+        )
+        for index in order
+    )  # fmt: skip
     unknown = is_unknown(manifest, logits)
     candidates = scores[:1] if manifest.task is Task.SINGLE_LABEL else scores
     labels = () if unknown else tuple(score.label for score in candidates if score.above)

@@ -7,7 +7,9 @@ so nothing here may be re-serialised between signing and verifying.
 from __future__ import annotations
 
 import json
+from array import array
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -263,6 +265,11 @@ class Manifest(Frozen):
         if not wanted <= set(names):
             raise ValueError(f"files: expected {sorted(wanted - set(names))} to be listed")
         return self
+
+    @cached_property
+    def float32_thresholds(self) -> tuple[float, ...]:
+        """The thresholds as the float32 numbers that probabilities are compared with."""
+        return tuple(array("f", self.thresholds))
 
     def to_bytes(self) -> bytes:
         """Canonical UTF-8 JSON (sorted keys, two spaces): the bytes that are signed."""

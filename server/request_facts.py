@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
-import uuid
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
@@ -28,7 +28,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 def request_id_of(environ: Mapping[str, Any]) -> str:
     """The client's own id where it is a plain one, else a new one."""
     given = environ.get("HTTP_X_REQUEST_ID", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def queue_seconds(environ: Mapping[str, Any]) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import hmac
+import os
 import re
 import secrets
 import threading
@@ -64,6 +65,7 @@ class TokenStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._file = os.fspath(path)
         self._lock = threading.Lock()
         self._fingerprint: Fingerprint | None = None
         self._records: tuple[TokenRecord, ...] = ()
@@ -124,7 +126,7 @@ class TokenStore:
 
     def _look(self) -> Fingerprint | None:
         try:
-            stat = self.path.stat()
+            stat = os.stat(self._file)  # noqa: PTH116 - asked at each request
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -5,6 +5,7 @@ Knows neither HTTP nor files. Everything it says of itself comes from the signed
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -122,6 +123,7 @@ class ServedModel:
             raise
         except Exception as error:  # whatever a runtime throws, the answer is the same
             raise EngineError(f"{self.manifest.name}: the runtime failed: {error}") from error
-        if not (np.isfinite(probabilities).all() and np.isfinite(logits).all()):
+        # One number that is not finite makes the sum so; a sum of float32 in float64 does not overflow by itself.
+        if not math.isfinite(probabilities.sum(dtype=np.float64) + logits.sum(dtype=np.float64)):
             raise EngineError(f"{self.manifest.name}: the model answered with numbers that are not finite")
         return probabilities, logits
