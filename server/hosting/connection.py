@@ -123,6 +123,10 @@ class Connection:
             with contextlib.suppress(OSError):
                 self.socket.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def rate(self, now: float) -> float:
+        """Bytes a second at which the present request has come."""
+        return len(self.inbox) / (now - self.since + 1e-3)
+
     def too_slow(self, now: float, timeout_s: float) -> bool:
         """A request that has begun and neither ends nor comes at a rate that anybody would wait for."""
         return bool(self.inbox) and (
@@ -151,9 +155,10 @@ class Connection:
         self._scan = RequestScan(self._max_body_bytes)
         self.state, self.since, self.quiet_since = State.READING, now, now
 
-    def skip_request(self) -> None:
-        """Count the whole request as read: it is refused without the parser."""
+    def skip_request(self) -> bool:
+        """Count the whole request as read: it is refused without the parser. Whether another may come behind it."""
         self._read_from = self._scan.end or len(self.inbox)
+        return self._scan.may_be_skipped(self.inbox)
 
     def hung_up(self) -> bool:
         """Whether the client has closed its side; looks without reading. Unknown, so False, with TLS."""

@@ -52,6 +52,7 @@ _REFUSAL_OF: tuple[tuple[type[Exception], Refusal], ...] = (
     (errors.LimitRequestLine, Refusal.ADDRESS_TOO_LONG),
     (errors.LimitRequestHeaders, Refusal.HEAD_TOO_LARGE),
     (errors.UnsupportedTransferCoding, Refusal.CODING_UNKNOWN),
+    (errors.NoMoreData, Refusal.HEAD_TOO_LARGE),  # else the whole head would have been there
     (errors.ParseException, Refusal.NOT_HTTP),
 )
 

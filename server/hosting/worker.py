@@ -65,6 +65,7 @@ class OnsightWorker(Worker):  # type: ignore[misc]
         self._yielded_until = 0.0
         self._buffered = 0  # bytes in all inboxes, as of the last tick
         self._crowded = False
+        self._fastest: Connection | None = None  # that reads on although the worker is crowded
         super().init_process()
 
     # ---- life
@@ -127,7 +128,7 @@ class OnsightWorker(Worker):  # type: ignore[misc]
             match connection.state:
                 case State.READING if connection.inbox:
                     if connection.too_slow(now, settings.client_timeout_s):
-                        self._refuse(connection, Refusal.CLIENT_SILENT, keep=False)
+                        self._refuse(connection, Refusal.CLIENT_SILENT)
                 case State.READING:
                     if quiet_s > self.cfg.keepalive or (stopping and now > idle_until):
                         self._drop(connection)
@@ -138,12 +139,18 @@ class OnsightWorker(Worker):  # type: ignore[misc]
                     if now - connection.since > LINGER_S:
                         self._drop(connection)
         crowded, self._crowded = self._crowded, self._buffered > settings.max_buffered_bytes
-        if crowded and not self._crowded:
-            for connection in self._connections:
-                if connection.state is State.READING:
-                    self._watch(connection, selectors.EVENT_READ)
+        if crowded or self._crowded:
+            self._let_uploads_on(now)
         self._report()
         return True
+
+    def _let_uploads_on(self, now: float) -> None:
+        """All of them, or while there are too many the fastest: else they would wait for each other for good."""
+        waiting = [each for each in self._connections if each.state is State.READING and each.inbox]
+        self._fastest = max(waiting, key=lambda each: each.rate(now), default=None) if self._crowded else None
+        for connection in waiting:
+            if not self._crowded or connection is self._fastest:
+                self._watch(connection, selectors.EVENT_READ)
 
     def _report(self) -> None:
         """Tell the siblings and the metrics how busy this worker is."""
@@ -233,7 +240,7 @@ class OnsightWorker(Worker):  # type: ignore[misc]
         except ssl.SSLWantWriteError:
             self._watch(connection, selectors.EVENT_WRITE)
         except PlainHttp:
-            self._refuse(connection, Refusal.TLS_EXPECTED, keep=False)
+            self._refuse(connection, Refusal.TLS_EXPECTED)
         except OSError:
             self._drop(connection)
         else:
@@ -243,7 +250,7 @@ class OnsightWorker(Worker):  # type: ignore[misc]
     def _read(self, connection: Connection) -> None:
         """Take what is there; queue the request when it is whole."""
         while True:
-            if self._crowded and connection.inbox:
+            if self._crowded and connection.inbox and connection is not self._fastest:
                 self._watch(connection, 0)  # until others have been answered
                 return
             now = time.monotonic()
@@ -269,7 +276,10 @@ class OnsightWorker(Worker):  # type: ignore[misc]
         if not any(word in connection.target for word in PREDICTING):
             self._errands.put(connection)
         elif self._predictions.qsize() >= self.app.settings.max_queue:
-            self._refuse(connection, Refusal.QUEUE_FULL, keep=True)
+            self.app.count_refusal(Refusal.QUEUE_FULL)
+            connection.keep = connection.skip_request()
+            refuse(connection, Refusal.QUEUE_FULL, keep=connection.keep)
+            self._hand_back(connection)  # and not sent from here: thousands may have come in one piece
         else:
             self._predictions.put(connection)
 
@@ -286,9 +296,13 @@ class OnsightWorker(Worker):  # type: ignore[misc]
                 connection.keep = False
             finally:
                 del self._running[me]
-            self._done.put(connection)
+            self._hand_back(connection)
             del connection
-            os.eventfd_write(self._wake, 1)
+
+    def _hand_back(self, connection: Connection) -> None:
+        """Its answer is in the outbox."""
+        self._done.put(connection)
+        os.eventfd_write(self._wake, 1)
 
     def _answer(self, connection: Connection) -> bool:
         """Parse, call the application, put the answer into the outbox. Whether the connection may be used again."""
@@ -299,17 +313,17 @@ class OnsightWorker(Worker):  # type: ignore[misc]
             refuse(connection, Refusal.DEADLINE_EXCEEDED, keep=False)
             self.app.count_refusal(Refusal.DEADLINE_EXCEEDED)
             return False
-        request = None
         try:
             request = next(connection.parser)
-            keep = self._call_application(request, connection)
-            return keep and connection.reusable and bool(connection.parser.finish_body())
-        except (errors.NoMoreData, StopIteration):
-            return False
+            keep = self._call_application(request, connection) and connection.reusable
         except Exception as error:
             refusal = refusal_of(error)
             refuse(connection, refusal, keep=False, error=error)
             self.app.count_refusal(refusal)
+            return False
+        try:
+            return keep and bool(connection.parser.finish_body())
+        except (errors.NoMoreData, errors.ParseException):  # it has its answer, and there is no more to say
             return False
 
     def _call_application(self, request: Any, connection: Connection) -> bool:
@@ -337,11 +351,8 @@ class OnsightWorker(Worker):  # type: ignore[misc]
     def _collect(self, _wake: Any) -> None:
         """Take over the connections whose requests were answered."""
         os.eventfd_read(self._wake)
-        while True:
-            try:
-                connection = self._done.get_nowait()
-            except queue.Empty:
-                return
+        for _ in range(self._done.qsize()):  # what comes meanwhile has its own wake-up: clients take turns
+            connection = self._done.get_nowait()
             connection.state = State.WRITING
             self._send(connection)
 
@@ -356,10 +367,13 @@ class OnsightWorker(Worker):  # type: ignore[misc]
             return
         if connection.keep:
             connection.next_request(now)
-            if connection.inbox and connection.arrival() is Arrival.WHOLE:  # sent before it had the answer
+            arrival = connection.arrival()
+            if arrival is Arrival.WHOLE:  # sent before it had the answer
                 self._queue(connection, now)
-            else:
-                self._watch(connection, selectors.EVENT_READ)
+                return
+            if arrival is Arrival.BODY:
+                connection.welcome_body()
+            self._watch(connection, selectors.EVENT_READ)
         elif connection.gone:
             self._drop(connection)
         else:
@@ -368,12 +382,11 @@ class OnsightWorker(Worker):  # type: ignore[misc]
             connection.inbox.clear()
             self._watch(connection, selectors.EVENT_READ)
 
-    def _refuse(self, connection: Connection, refusal: Refusal, *, keep: bool) -> None:
-        """Answer without the application."""
+    def _refuse(self, connection: Connection, refusal: Refusal) -> None:
+        """Answer without the application, and close."""
         self.app.count_refusal(refusal)
-        refuse(connection, refusal, keep=keep)
-        connection.skip_request()
-        connection.keep, connection.state = keep, State.WRITING
+        refuse(connection, refusal, keep=False)
+        connection.keep, connection.state = False, State.WRITING
         self._send(connection)
 
     def _linger(self, connection: Connection) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.hosting.request_scan import MAX_HEAD_BYTES, Arrival, RequestScan
+from server.hosting.request_scan import CHUNK_OVERHEAD_BYTES, MAX_HEAD_BYTES, Arrival, RequestScan
 
 LIMIT = 10_000
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -73,6 +73,56 @@ def test_what_is_too_large_or_makes_no_sense_is_handed_over_at_once(request_byte
         found = scan.look(inbox)
     assert found is Arrival.WHOLE
     assert not scan.expects_continue
+
+
+@pytest.mark.parametrize("length", [b"00000000000000000000011", b"11", b"011 \t"])
+def test_zeros_before_a_length_change_nothing(length: bytes) -> None:
+    scan = RequestScan(LIMIT)
+    head = b"POST / HTTP/1.1\r\nContent-Length: " + length + b"\r\n\r\n"
+    assert scan.look(bytearray(head)) is Arrival.BODY
+    assert scan.end == len(head) + 11
+    assert not scan.cut
+
+
+@pytest.mark.parametrize("field", [
+    b"Content-Length: 9999999999999999999", b"Content-Length : 5", b"content-length:", b"Content-Length: 5, 5",
+    b"A: b\nContent-Length: 5", b"Content-Length:\r\n 5",
+])  # fmt: skip
+def test_nothing_is_read_behind_a_length_that_makes_no_sense(field: bytes) -> None:
+    scan = RequestScan(LIMIT)
+    assert scan.look(bytearray(b"POST / HTTP/1.1\r\n" + field + b"\r\n\r\nGET / HTTP/1.1\r\n\r\n")) is Arrival.WHOLE
+    assert scan.cut
+
+
+def test_an_empty_line_before_a_request_hides_no_prediction() -> None:
+    scan = RequestScan(LIMIT)
+    assert scan.look(bytearray(b"\r\n" + POST)) is Arrival.WHOLE
+    assert scan.target == b"/v1/predict/a/b"
+
+
+def test_chunks_may_add_a_little_to_a_body_and_not_more() -> None:
+    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    scan = RequestScan(100 * CHUNK_OVERHEAD_BYTES)
+    assert scan.look(bytearray(head + b"1\r\nx\r\n" * (CHUNK_OVERHEAD_BYTES // 5 - 1))) is Arrival.BODY
+    scan = RequestScan(100 * CHUNK_OVERHEAD_BYTES)
+    assert scan.look(bytearray(head + b"1\r\nx\r\n" * (CHUNK_OVERHEAD_BYTES // 5 + 2))) is Arrival.WHOLE
+    assert scan.cut
+
+
+@pytest.mark.parametrize(("request_bytes", "expected"), [
+    (POST, True),
+    (GET, True),
+    (POST.replace(b"Host: x", b"Connection: keep-alive"), True),
+    (POST.replace(b"Host: x", b"Connection: close"), False),
+    (POST.replace(b"HTTP/1.1", b"HTTP/1.0"), False),
+    (POST.replace(b"Host: x", b"Content-Length: 11"), False),
+    (POST.replace(b"11", b"99999"), False),
+    (CHUNKED, False),
+])  # fmt: skip
+def test_a_request_is_skipped_only_where_its_end_is_beyond_doubt(request_bytes: bytes, expected: bool) -> None:
+    scan, inbox = RequestScan(LIMIT), bytearray(request_bytes)
+    assert scan.look(inbox) is Arrival.WHOLE
+    assert scan.may_be_skipped(inbox) is expected
 
 
 @settings(max_examples=300, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import socket
 import threading
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO
 
 import pytest
 from color_bundle import GREEN, RED
+from PIL import Image
 from running_server import Install, RunningServer
 
 pytestmark = pytest.mark.slow  # each starts a server of its own
@@ -234,3 +236,69 @@ def test_a_stopping_worker_answers_what_is_under_way_and_then_closes(install: In
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def large_image() -> bytes:
+    """Few bytes that take long to decode."""
+    file = io.BytesIO()
+    Image.new("RGB", (6300, 6300), (255, 0, 0)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_thousands_of_requests_in_one_piece_end_no_worker_while_the_queue_is_full(
+    install: Install, serve: Serve
+) -> None:
+    install.add_bundle()
+    token = install.add_token()
+    server = serve(max_queue="1")
+    server.wait_for_status(200)
+    busy = request_bytes(token, large_image())
+    with connected(server, 5) as (flood, *others):
+        for client in others:
+            client.sendall(busy)
+        flood.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)
+        statuses = Counter(answer.status for answer in read_answers(flood, 2000))
+        assert set(statuses) == {404, 429}
+        assert {read_answers(client, 1)[0].status for client in others} <= {200, 429}
+    assert server.log.count("Booting worker") == 1
+
+
+def test_uploads_that_fill_the_memory_are_let_through_one_after_the_other(install: Install, serve: Serve) -> None:
+    install.add_bundle()
+    token = install.add_token()
+    server = serve(max_buffered_bytes=str(1024 * 1024))
+    server.wait_for_status(200)
+    whole = request_bytes(token, RED + bytes(3_000_000))
+    with connected(server, 3) as clients:
+
+        def upload(client: socket.socket) -> None:
+            for at in range(0, len(whole), 200_000):
+                client.sendall(whole[at : at + 200_000])
+                time.sleep(0.05)
+
+        threads = [threading.Thread(target=upload, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        assert [read_answers(client, 1)[0].status for client in clients] == [200, 200, 200]
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("body", [b"5;@@=\r\nhello\r\n0\r\n\r\n", b"5\r\nhello--0\r\n\r\n", b"0\r\nHost: x\r\n\r\n"])
+def test_a_body_that_nobody_reads_and_that_is_badly_framed_has_one_answer(
+    body: bytes, install: Install, serve: Serve
+) -> None:
+    server = serve()
+    server.wait_for_status(503)
+    with connected(server) as (client,):
+        client.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+        received = b"".join(iter(lambda: client.recv(10_000), b""))
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_head_that_does_not_end_is_told_so(install: Install, serve: Serve) -> None:
+    server = serve()
+    server.wait_for_status(503)
+    with connected(server) as (client,):
+        client.sendall(b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: %s\r\n" % (at, b"a" * 5000) for at in range(14)))
+        assert read_answers(client, 1)[0].status == 431
