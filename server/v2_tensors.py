@@ -132,8 +132,11 @@ def _parse_input(entry: Any, raw: memoryview, max_images: int) -> tuple[InputTen
         raise _refused("shared memory: not offered here. Send the data with the request.")
     if datatype not in INPUT_DATATYPES:
         raise _refused(f"input {name!r}: expected datatype BYTES or UINT8, found {str(datatype)[:40]!r}.")
-    shape = _parse_shape(name, entry.get("shape"), max_images)
+    shape = _parse_shape(name, entry.get("shape"))
     count = math.prod(shape)
+    images = count if datatype == "BYTES" else shape[0]  # each element of BYTES is an image, whatever the shape
+    if images > max_images:
+        raise _refused(f"input {name!r}: expected at most {max_images} images in a request, found {images}.")
     size = parameters.get("binary_data_size")
     if size is None:
         return InputTensor(name, datatype, shape, _from_json(name, datatype, shape, entry.get("data"))), 0
@@ -148,12 +151,10 @@ def _parse_input(entry: Any, raw: memoryview, max_images: int) -> tuple[InputTen
     return InputTensor(name, datatype, shape, np.frombuffer(raw[:size], np.uint8).reshape(shape)), size
 
 
-def _parse_shape(name: str, shape: Any, max_images: int) -> tuple[int, ...]:
+def _parse_shape(name: str, shape: Any) -> tuple[int, ...]:
     whole = isinstance(shape, list) and all(isinstance(side, int) and not isinstance(side, bool) for side in shape)
     if not whole or not 1 <= len(shape) <= MAX_DIMENSIONS or any(not 1 <= side <= 65_536 for side in shape):
         raise _refused(f"input {name!r}: shape: expected 1 to {MAX_DIMENSIONS} whole numbers from 1 to 65536.")
-    if shape[0] > max_images:
-        raise _refused(f"input {name!r}: expected at most {max_images} images in a request, found {shape[0]}.")
     return tuple(shape)
 
 

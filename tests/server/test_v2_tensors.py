@@ -52,6 +52,16 @@ def test_any_bytes_are_read_or_refused(body: bytes, length: int | None) -> None:
     assert status_of(body, length) in (200, 400)
 
 
+def test_images_in_any_shape_count_as_images() -> None:
+    for shape in ([5], [1, 5], [1, 1, 5], [5, 1]):
+        one = {"name": "image", "datatype": "BYTES", "shape": shape, "parameters": {"binary_data_size": 20}}
+        head = json.dumps({"inputs": [one]}).encode()
+        assert status_of(head + bytes(20), len(head)) == 400
+    one = {"name": "image", "datatype": "BYTES", "shape": [2, 2], "parameters": {"binary_data_size": 16}}
+    head = json.dumps({"inputs": [one]}).encode()
+    assert status_of(head + bytes(16), len(head)) == 200
+
+
 leaf = st.none() | st.booleans() | st.integers(-5, 300) | st.text(max_size=5) | st.floats(allow_nan=False)
 tree = st.recursive(
     leaf,
