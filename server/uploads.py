@@ -81,10 +81,15 @@ def is_json(request: Request) -> bool:
     return request.mimetype == "application/json" or request.mimetype.endswith("+json")
 
 
-def read_json(request: Request, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
-    """The request's body as a JSON object. Raises Problem."""
+def read_json(
+    request: Request, max_bytes: int = MAX_JSON_BYTES, *, empty: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The request's body as a JSON object. empty: what no body at all stands for. Raises Problem."""
+    body = read_body(request, max_bytes)
+    if not body and empty is not None:
+        return empty
     try:
-        document = json.loads(read_body(request, max_bytes))
+        document = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Problem(400, "JSON_INVALID", "Expected a JSON object as the request's body.") from error
     if not isinstance(document, dict):

@@ -168,7 +168,7 @@ def _answer(outcome: Outcome) -> Changed:
 
 
 def _document() -> dict[str, Any]:
-    return read_json(request) if request.content_length else {}
+    return read_json(request, empty={})
 
 
 def _v2_parameters() -> dict[str, Any]:

@@ -263,6 +263,8 @@ def test_models_are_loaded_and_unloaded_by_name_in_all_workers(install: Install,
     for _ in range(9):
         assert server.ask("POST", f"{V1}?version=1", RED, token).json["version"] == "1"
         assert server.ask("POST", V1, RED, token).json["version"] == "2"
+    in_chunks = server.ask("POST", "/v1/models/default/colours/unload", None, admin, chunks=[b'{"version"', b':"7"}'])
+    assert in_chunks.json["code"] == "MODEL_NOT_FOUND", "not taken for an empty body, which would unload all versions"
     assert serving(change("unload", {"version": "2"})) == ["1"]  # with the line before: back to an earlier version
     for _ in range(9):
         assert server.ask("POST", V1, RED, token).json["version"] == "1"
