@@ -34,9 +34,13 @@ class RunFolder:
         self._owner = os.getpid()
 
     def subfolder(self, name: str) -> Path:
-        """One folder in it, made where it is missing."""
+        """One folder in it, made where it is missing.
+
+        Where that cannot be (the disk is full, or read-only by now) it is missing, and its users manage without.
+        """
         folder = self.path / name
-        folder.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
     def remove(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -112,6 +113,20 @@ def test_a_killed_worker_is_replaced_and_serves_the_same_models(install: Install
     bundle.write_bytes(b"PK and no more")  # what served before is kept
     (killed,) = worker_pids(server)
     os.kill(killed, signal.SIGKILL)
+    assert server.ask("POST", V1, RED, token).json["labels"] == ["red"]
+    assert worker_pids(server) != [killed]
+
+
+def test_a_killed_worker_is_replaced_though_someone_tidied_the_run_folder_away(install: Install, serve: Serve) -> None:
+    install.add_bundle()
+    token = install.add_token()
+    server = serve()
+    server.wait_for_status(200)
+    (run_folder,) = (install.home.path / "run").iterdir()
+    shutil.rmtree(run_folder)
+    (killed,) = worker_pids(server)
+    os.kill(killed, signal.SIGKILL)
+    server.wait_for_status(200)
     assert server.ask("POST", V1, RED, token).json["labels"] == ["red"]
     assert worker_pids(server) != [killed]
 
