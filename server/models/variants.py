@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -24,9 +24,10 @@ from bundle.errors import GoldenMismatch
 from bundle.files import write_atomically
 from bundle.golden import Golden, replay_golden
 from bundle.load import Bundle
-from bundle.manifest import Variant
+from bundle.manifest import Certificate, Variant
 from bundle.preprocess import preprocess
 from server.engines.protocol import Engine, EngineFactory
+from server.engines.providers import CPU
 from server.errors import EngineError, VariantRefused
 
 log = logging.getLogger("onsight.server")
@@ -81,7 +82,12 @@ def choose_proven(bundle: Bundle, full: Variant, build_engine: EngineFactory, po
     with _locked(policy.notes):
         noted = _read_note(policy.notes, bundle, (full, *others))
         if noted is not None:
-            return builder.prove(noted)
+            try:
+                return builder.prove(noted)
+            except (EngineError, GoldenMismatch) as error:
+                if noted is full:
+                    raise
+                builder.warn(noted, str(error))  # another provider runs it by now: measured anew
         chosen = _measure(builder, full, others)
         _write_note(policy.notes, bundle, chosen.variant)
     return chosen
@@ -92,9 +98,9 @@ def _measure(builder: _Builder, full: Variant, others: list[Variant]) -> Proven:
     proven = [builder.prove(full)]
     chosen: Proven | None = None
     try:
-        provider = proven[0].engine.providers[0]
+        providers = proven[0].engine.providers
         for variant in others:
-            if variant.certificate is not None and variant.certificate.provider == provider:
+            if variant.certificate is not None and _is_as_measured(variant.certificate, providers):
                 try:
                     proven.append(builder.prove(variant))
                 except (EngineError, GoldenMismatch) as error:  # full precision serves all the same
@@ -159,10 +165,10 @@ class _Builder:
         engine = self._build_engine(manifest, files[variant.file])
         try:
             certificate = variant.certificate
-            if certificate is not None and certificate.provider != engine.providers[0]:
+            if certificate is not None and not _is_as_measured(certificate, engine.providers):
                 raise VariantRefused(
                     f"{manifest.name}: expected variant {variant.name} to run on {certificate.provider}, as it was"
-                    f" measured, found {engine.providers[0]}. Set ONSIGHT_PRECISION to auto or fp32."
+                    f" measured, found {', '.join(engine.providers)}. Set ONSIGHT_PRECISION to auto or fp32."
                 )
             golden = Golden.from_bytes(files[variant.golden or manifest.golden])
             tolerance = GOLDEN_TOLERANCE if certificate is None else certificate.golden_tolerance
@@ -172,6 +178,11 @@ class _Builder:
             engine.close()
             raise
         return Proven(variant, engine, difference)
+
+
+def _is_as_measured(certificate: Certificate, providers: Sequence[str]) -> bool:
+    """providers: of an engine; of several devices all that run it.  An accelerator leaves some nodes to the CPU."""
+    return providers[0] == certificate.provider and {*providers} <= {certificate.provider, CPU}
 
 
 def _certified(bundle: Bundle, precision: str) -> Variant:

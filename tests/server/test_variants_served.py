@@ -170,6 +170,39 @@ def test_a_variant_serves_only_where_it_was_measured(install: Install) -> None:
         load(install, path, VariantPolicy("int8"))
 
 
+def test_a_variant_serves_only_where_all_devices_run_it_as_it_was_measured(install: Install, fast_int8: Path) -> None:
+    build = engine_factory(EngineOptions())
+
+    def on_two_devices(manifest: Manifest, graph: bytes):  # type: ignore[no-untyped-def]
+        engine = build(manifest, graph)
+        engine.providers = (CPU, CUDA)  # type: ignore[misc]  # one device fell back, the other did not
+        return engine
+
+    bundle = load_bundle(fast_int8, TrustStore(install.home.trust_dir))
+    with pytest.raises(VariantRefused, match=f"found {CPU}, {CUDA}"):
+        load_model(bundle, "default", "c.onsight", on_two_devices, ImageLimits(), VariantPolicy("int8"))
+    model = load_model(bundle, "default", "c.onsight", on_two_devices, ImageLimits(), AUTO)
+    assert model.variant.precision == "fp32"
+
+
+def test_a_variant_that_was_noted_and_does_not_run_here_any_more_leaves_full_precision_serving(
+    install: Install, fast_int8: Path, tmp_path: Path
+) -> None:
+    policy = VariantPolicy("auto", tmp_path)
+    assert precision_of(install, fast_int8, policy) == "int8"
+    build = engine_factory(EngineOptions())
+
+    def on_a_gpu(manifest: Manifest, graph: bytes):  # type: ignore[no-untyped-def]
+        engine = build(manifest, graph)
+        engine.providers = (CUDA, CPU)  # type: ignore[misc]
+        return engine
+
+    bundle = load_bundle(fast_int8, TrustStore(install.home.trust_dir))
+    model = load_model(bundle, "default", "c.onsight", on_a_gpu, ImageLimits(), policy)
+    assert model.variant.precision == "fp32"
+    assert (tmp_path / bundle.manifest_sha256).read_text() == "fp32"
+
+
 def test_its_own_golden_answers_hold_within_the_tolerance_of_the_certificate(
     install: Install, caplog: pytest.LogCaptureFixture
 ) -> None:
