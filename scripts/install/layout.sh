@@ -71,11 +71,20 @@ TXT
   [ "$runtime" != gpu ] || echo "ONSIGHT_PROVIDERS=cuda"
 }
 
+# read_settings: onsight.env as systemd reads it, NAME=value one a line: without the space around name and value, and
+# without the quotes around a value.
+read_settings() {
+  sed -nE '
+    s/^[[:space:]]*([A-Za-z_][A-Za-z0-9_]*)[[:space:]]*=[[:space:]]*(.*)$/\1=\2/
+    T
+    s/[[:space:]]+$//
+    s/^([^=]*)=(["'\''])(.*)\2$/\1=\3/
+    p' "$etc/onsight.env"
+}
+
 # setting NAME DEFAULT: its value in onsight.env.
 setting() {
   local value
-  value=$(sed -n "s/^$1=//p" "$etc/onsight.env" | tail -n1)
-  value=${value#[\"\']}
-  value=${value%[\"\']}
+  value=$(read_settings | sed -n "s/^$1=//p" | tail -n1)
   printf '%s\n' "${value:-$2}"
 }

@@ -3,17 +3,9 @@
 
 # exec_as_service [NAME=VALUE...] PROGRAM ARGUMENT...: replaces this (sub)shell, and ends with the process above it.
 exec_as_service() {
-  local line value
   local -a settings=() switch=()
   [ -r "$etc/onsight.env" ] || fail "$etc/onsight.env: expected to read the settings here. Run it as root (sudo)."
-  while IFS= read -r line || [ -n "$line" ]; do
-    [[ "$line" =~ ^[A-Za-z_][A-Za-z0-9_]*= ]] || continue
-    value=${line#*=}
-    case $value in
-      \"*\" | \'*\') value=${value:1:-1} ;;
-    esac
-    settings+=("${line%%=*}=$value")
-  done <"$etc/onsight.env"
+  mapfile -t settings < <(read_settings)
   if [ "$(id -u)" = 0 ] && [ "$owner" != root ]; then
     switch=(setpriv --reuid "$owner" --regid "$group" --init-groups --no-new-privs --pdeathsig TERM --)
   elif [ "$(id -un)" != "$owner" ]; then
