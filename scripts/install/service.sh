@@ -24,7 +24,7 @@ lock_installation() {
 }
 
 install_service() {
-  local python current
+  local python current known=no
   prepare_service
   current=$(release_of current)
   if [ -z "$runtime" ]; then
@@ -58,17 +58,17 @@ install_service() {
       restart_service "$release" || fail "the service does not run"
     fi
   else
-    [ -e "$app/releases/$release/.complete" ] || build_release "$python"
+    if [ -e "$app/releases/$release/.complete" ]; then known=yes; else build_release "$python"; fi
     if ! check_release; then
       if [ "$accept_unready" = yes ]; then
         say "note: going on, as --accept-unready says"
       else
-        [ -e "$app/releases/$release/.complete" ] || rm -rf -- "${app:?}/releases/${release:?}"
+        [ $known = yes ] || rm -rf -- "${app:?}/releases/${release:?}"
         fail "the new release did not pass its check, nothing was changed${current:+: $current goes on}."
       fi
     fi
     touch "$app/releases/$release/.complete"
-    take_into_service "$current"
+    take_into_service "$current" $known
     prune_releases
   fi
   printf 'Installed %s.\n' "$release"
@@ -76,9 +76,10 @@ install_service() {
     "$state/models" "$etc/onsight.env" "$app/bin/onsight"
 }
 
-# take_into_service OLD: flip to $release; where it does not become ready, back to the release OLD.
+# take_into_service OLD KNOWN: flip to $release; where it does not become ready, back to the release OLD. KNOWN: yes
+# where it had been installed before; it stays then, since somebody may want to go back to it.
 take_into_service() {
-  local old=$1 before
+  local old=$1 known=$2 before
   before=$(release_of previous)
   install_unit "$release"
   write_wrapper
@@ -94,7 +95,7 @@ take_into_service() {
   point current "$old"
   if [ -n "$before" ] && [ "$before" != "$old" ]; then point previous "$before"; else rm -f "$app/previous"; fi
   install_unit "$old"
-  rm -rf -- "${app:?}/releases/${release:?}"
+  [ "$known" = yes ] || rm -rf -- "${app:?}/releases/${release:?}"
   restart_service "$old" || fail "$release did not become ready, and neither did $old. See: journalctl -u onsight"
   fail "$release did not become ready: the service runs $old again."
 }
@@ -103,10 +104,12 @@ roll_back_by_hand() {
   local current target
   prepare_service
   current=$(release_of current)
-  target=${release_wanted:-$(release_of previous)}
+  target=${release_wanted%/} # as a shell completes it
+  target=${target##*/}
+  [ -n "$target" ] || target=$(release_of previous)
   [ -n "$current" ] || fail "$app: expected an installation, found none."
   [ -n "$target" ] || fail "there is no release before $current to go back to."
-  [ -e "$app/releases/${target##*/}/.complete" ] \
+  [ -e "$app/releases/$target/.complete" ] \
     || fail "$target: expected one of these releases: $(cd "$app/releases" && echo *)"
   [ "$target" != "$current" ] || fail "$target is the release that runs."
   lock_installation

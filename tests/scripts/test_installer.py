@@ -93,7 +93,7 @@ def test_an_upgrade_keeps_the_old_release_and_a_roll_back_returns_to_it(
     assert host.releases == {second, first, older[1]}, "three releases are kept"
     host.run("--rollback")
     assert (host.current, host.previous) == (first, second)
-    host.run("--rollback", second)
+    host.run("--rollback", f"{host.app}/releases/{second}/")  # as a shell completes it
     assert (host.current, host.previous) == (second, first)
     assert "expected one of these releases" in host.run("--rollback", "0.9.9-nothing", code=1)
 
@@ -182,6 +182,14 @@ def test_a_service_that_fails_after_the_flip_goes_back_by_itself(
         assert f"/{old}/venv/bin/" in Path(f"/proc/{pid}/cmdline").read_text()
         good = changed_wheelhouse(wheelhouse, tmp_path / "good", "0.3.0")
         assert "the service is ready, models: 1" in host.install(good, **live)
+        # A release that served once stays one to go back to, also where it fails when it is taken again.
+        host.set(workers=1)
+        assert "the service is ready, models: 1" in host.install(bad, **live)
+        host.run("--rollback", **live)
+        once, newer = host.previous, host.current
+        host.set(workers=2)
+        assert f"the service runs {newer} again" in host.install(bad, "--ready-timeout", "20", code=1, **live)
+        assert (host.current, host.previous, host.releases) == (newer, once, {old, newer, once})
     finally:
         assert "Removed." in host.run("--uninstall", **live)
     assert not (tmp_path / "pid").exists()
