@@ -20,7 +20,7 @@ from server.auth import authorise
 from server.context import EXTENSION, ServerContext
 from server.models.shelf import DEFAULT_PROJECT
 from server.problems import MEDIA_TYPE, problem_document, problem_of
-from server.request_facts import SECURITY_HEADERS, log_request, queue_seconds, request_id_of
+from server.request_facts import SECURITY_HEADERS, deadline_of, log_request, queue_seconds, request_id_of
 from server.routes.answers import bare_scores, full_answer
 from server.routes.predict import PRETRAINED_PROJECT
 from server.tokens import Scope
@@ -82,7 +82,10 @@ class FastLane:
         projects = (address[2],) if address[1] else (PRETRAINED_PROJECT, DEFAULT_PROJECT)
         with parts.registry.lease(projects, address[3] or address[4], wait_s=parts.settings.load_wait_s) as model:
             fields["model"], fields["version"] = model.label, model.manifest.version
-            prediction = model.predict(read_raw(environ["wsgi.input"], length, parts.settings.max_image_bytes))
+            prediction = model.predict(
+                read_raw(environ["wsgi.input"], length, parts.settings.max_image_bytes),
+                deadline_of(environ, parts.settings.request_timeout_s),
+            )
             queue_s = queue_seconds(environ)
             answer: Any = bare_scores(prediction)
             if address[1] == "v1":

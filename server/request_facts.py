@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 log = logging.getLogger("onsight.request")
@@ -35,6 +35,11 @@ def queue_seconds(environ: Mapping[str, Any]) -> float:
     """How long the whole request has waited for a thread; 0 where nobody counts."""
     waited: float = getattr(environ.get("gunicorn.socket"), "queue_s", 0.0)
     return waited
+
+
+def deadline_of(environ: Mapping[str, Any], timeout_s: float) -> float:
+    """When nobody waits for an answer any more, by `time.monotonic`. timeout_s: from the request's arrival on."""
+    return monotonic() - queue_seconds(environ) + timeout_s
 
 
 def log_request(

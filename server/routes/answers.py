@@ -19,7 +19,7 @@ from bundle.manifest import Task
 from server.context import context
 from server.models.model import Prediction, ServedModel
 from server.problems import problem_of
-from server.request_facts import queue_seconds
+from server.request_facts import deadline_of, queue_seconds
 from server.uploads import Upload, read_image
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -110,7 +110,10 @@ def leased_model(*projects: str, name: str, version: str | None = None) -> Itera
 
 def predict_one(model: ServedModel) -> Prediction:
     """The answer for the one image in the current request."""
-    prediction = model.predict(read_image(request, context().settings.max_image_bytes))
+    settings = context().settings
+    prediction = model.predict(
+        read_image(request, settings.max_image_bytes), deadline_of(request.environ, settings.request_timeout_s)
+    )
     count_predictions(model, [prediction])
     return prediction
 

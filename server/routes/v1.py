@@ -16,7 +16,7 @@ from server.models.registry import Phase
 from server.openapi.describe import BINARY, TEXT, Content, Group, Parameter, described
 from server.openapi.problems import ANSWERING, MODEL, UPLOAD
 from server.problems import Problem
-from server.request_facts import queue_seconds
+from server.request_facts import deadline_of, queue_seconds
 from server.routes.answers import (
     FULL_EXAMPLE,
     FullAnswer,
@@ -245,11 +245,12 @@ def predict(project: str, name: str) -> FullAnswer | ManyAnswers:
             request, settings.max_image_bytes, settings.max_request_bytes, settings.max_images_per_request
         )
         waited = queue_seconds(request.environ)
+        deadline = deadline_of(request.environ, settings.request_timeout_s)
         if not many:
-            prediction = model.predict(uploads[0].data)
+            prediction = model.predict(uploads[0].data, deadline)
             count_predictions(model, [prediction])
             return full_answer(model, prediction, g.request_id, g.started, waited, top)
-        answers = model.predict_many([upload.data for upload in uploads])
+        answers = model.predict_many([upload.data for upload in uploads], deadline)
         count_predictions(model, answers)
         return many_answers(model, uploads, answers, g.request_id, g.started, waited, top)
 

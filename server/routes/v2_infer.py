@@ -27,7 +27,7 @@ from server.models.model import ServedModel
 from server.openapi.describe import BINARY, Answer, Content, Group, Parameter, described
 from server.openapi.problems import ANSWERING, IMAGE
 from server.problems import Problem, problem_of
-from server.request_facts import queue_seconds
+from server.request_facts import deadline_of, queue_seconds
 from server.routes.v2 import DECISION, IMAGE_INPUT
 from server.routes.v2_documents import InferAnswer, InferDocument
 from server.routes.v2_names import NAME, leased
@@ -109,7 +109,7 @@ def infer(name: str, version: str | None) -> Response:
         asked = parse_request(body, None if header is None else int(header), settings.max_images_per_request)
         images = _images(model, asked)
         decoded = perf_counter()
-        probabilities, logits = model.infer_arrays(images)
+        probabilities, logits = model.infer_arrays(images, deadline_of(request.environ, settings.request_timeout_s))
         done = perf_counter()
         context().metrics.predicted(
             model, len(images), queue_seconds(request.environ), (decoded - g.started) * 1e3, (done - decoded) * 1e3,

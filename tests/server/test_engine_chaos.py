@@ -5,6 +5,7 @@ ONSIGHT_TEST_KILLS sets how many kills (default 6; 200 for the figure in the doc
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -185,6 +186,31 @@ def test_what_a_killed_worker_held_is_let_go(load: Load) -> None:
         assert time.monotonic() < end, maps.read_text()
         time.sleep(0.05)
     assert not load.wrong
+
+
+@pytest.mark.slow
+def test_nobody_waits_for_an_engine_process_longer_than_the_setting_says(install: Install, serve: Any) -> None:
+    install.add_bundle()
+    token = install.add_token()
+    server = serve(**SETTINGS, request_timeout_s="1", engine_timeout_s="600")
+    server.wait_for_status(200)
+    _, (engine,) = children(server)
+    os.kill(engine, signal.SIGSTOP)
+    tensor = {"name": "images", "datatype": "UINT8", "shape": [1, SIDE, SIDE, 3], "data": [0] * (SIDE * SIDE * 3)}
+    image, json_image = color_png(255, 0, 0), {"Content-Type": "application/json"}
+    many = json.dumps({"images": [base64.b64encode(image).decode()] * 2}).encode()
+    try:
+        for path, body, headers in (
+            ("/api/predict/default/colours", image, {}),
+            ("/api/predict/default/colours?details=1", image, {}),
+            ("/v1/predict/default/colours?top=1", image, {}),
+            ("/v1/predict/default/colours", many, json_image),
+            ("/v2/models/colours/infer", json.dumps({"inputs": [tensor]}).encode(), json_image),
+        ):
+            reply = server.ask("POST", path, body, token, headers)
+            assert (reply.status, reply.json["code"]) == (503, "DEADLINE_EXCEEDED"), path
+    finally:
+        os.kill(engine, signal.SIGCONT)
 
 
 @pytest.mark.slow
