@@ -15,8 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from server.engines.process.arena import Arena, ArenaShape
 from server.engines.process.arrangement import device_environment
 from server.engines.process.batching import BatchQueue, padded_size
+from server.engines.process.options import HostOptions
+from server.engines.process.pulse import EngineState, Pulse
 from server.engines.process.slots import SlotPool
-from server.engines.process.supervisor import FREE_FAILURES, LONGEST_PAUSE_S, BackOff, is_stuck
+from server.engines.process.supervisor import FREE_FAILURES, LONGEST_PAUSE_S, BackOff, EngineSupervisor, is_stuck
 from server.engines.process.wire import (
     MAX_MESSAGE,
     Kind,
@@ -278,6 +280,19 @@ def test_a_process_that_answers_starts_again_at_once_and_one_that_never_does_eve
     assert pauses[: FREE_FAILURES - 1] == [0.0] * (FREE_FAILURES - 1)
     assert pauses == sorted(pauses)
     assert pauses[-1] == LONGEST_PAUSE_S
+
+
+def test_a_process_that_cannot_be_started_ends_nothing_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pulse = Pulse.create()
+    supervisor = EngineSupervisor(HostOptions(door=pulse.fd, pulse=pulse.fd), pulse, 10.0, {})
+    monkeypatch.setattr("sys.executable", "/absent/python")
+    for _ in range(FREE_FAILURES + 2):
+        supervisor.tend()
+    status = pulse.status(0)
+    assert (supervisor.pid, status.state) == (0, EngineState.RESTARTING)
+    assert status.restarts == FREE_FAILURES + 1, "after that it waits"
+    with pytest.raises(FileNotFoundError):
+        supervisor.start()  # at the server's own start it is an error
 
 
 def test_loading_is_no_hang() -> None:

@@ -82,8 +82,12 @@ class EngineSupervisor:
             pass_fds=(options.door, options.pulse),
             env=self._environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
         )
-        self._pid, self._pidfd = process.pid, os.pidfd_open(process.pid)
         process.returncode = 0  # it is watched through the pidfd; the object itself is of no more use
+        try:
+            self._pid, self._pidfd = process.pid, os.pidfd_open(process.pid)
+        except OSError:
+            os.kill(process.pid, signal.SIGKILL)
+            raise
         self._killed = False
         self._pulse.supervise(EngineState.STARTING, self._pid, self._restarts)
 
@@ -97,7 +101,10 @@ class EngineSupervisor:
                 self._watch(now)
         if self._pidfd < 0 and now >= self._start_at:
             self._restarts += 1
-            self.start()
+            try:
+                self.start()
+            except OSError as error:  # no memory or no process to be had: that must not end the server
+                self._put_off(now, "engine process not started", reason=error.strerror)
 
     def _watch(self, now: float) -> None:
         if not self._pulse.beats:
@@ -121,13 +128,14 @@ class EngineSupervisor:
         self._pulse.supervise(EngineState.STOPPED, 0, self._restarts)
 
     def _reap(self, now: float) -> None:
+        self._put_off(now, "engine process ended", engine=self._pid)
+        self._forget()
+
+    def _put_off(self, now: float, event: str, **facts: object) -> None:
+        """Start it again, now or after a pause."""
         self._back_off = self._back_off.after(answered=self._pulse.batches > 0)
         pause_s = self._back_off.pause_s
-        log.error(
-            "engine process ended",
-            extra={"device": self._options.device, "engine": self._pid, "starts_again_in_s": pause_s},
-        )
-        self._forget()
+        log.error(event, extra={"device": self._options.device, **facts, "starts_again_in_s": pause_s})
         self._start_at = now + pause_s
         state = EngineState.BACKING_OFF if pause_s >= LONG_PAUSE_S else EngineState.RESTARTING
         self._pulse.supervise(state, 0, self._restarts)
