@@ -33,6 +33,7 @@ from trainer.statistics import Statistics, intervals
 LEAST_IMAGES = 16
 MOST_IMAGES = 2000  # of a split: their answers differ by less than the limits can tell
 RESAMPLES = 1000
+MOST_TOLERANCE = 0.25  # of a probability: at 0.5, of two labels, a model that always says one half would pass
 SEED = 0
 
 
@@ -123,9 +124,10 @@ def measure(
 def golden_tolerance(kernel_spread: float, max_difference: float) -> float:
     """How far another CPU's kernels may stray: twice what two kinds of kernels differ by here, from 0.01 on.
 
-    Never more than the variant itself is from full precision: beyond that a tolerance would accept another model.
+    Never more than the variant itself is from full precision, nor than MOST_TOLERANCE: beyond that a tolerance would
+    accept another model.
     """
-    return min(max(2 * kernel_spread, 0.01), max(max_difference, 0.001), 1.0)
+    return min(max(2 * kernel_spread, 0.01), max(max_difference, 0.001), MOST_TOLERANCE)
 
 
 def _accuracies(

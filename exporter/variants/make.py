@@ -19,7 +19,7 @@ from bundle.preprocess import preprocess
 from exporter.errors import ExportError
 from exporter.evidence import spread, unchanged_images
 from exporter.parity import BATCH_SIZES, cpu_infer, decisions_flipped, full_batches
-from exporter.variants.gate import answer_held_out, measure
+from exporter.variants.gate import MOST_TOLERANCE, answer_held_out, measure
 from exporter.variants.int8 import quantize_int8
 from trainer.data.snapshot import Snapshot
 from trainer.data.split import Split
@@ -96,6 +96,11 @@ def _certified(name: Literal["int8"], graph: bytes, material: Material, limits: 
     alone = _one_by_one(infer, material.images)[0]  # (N,C)
     in_floats = _one_by_one(cpu_infer(graph, optimise=False), material.images)[0]
     apart = float(np.abs(alone - in_floats).max())
+    if not apart <= MOST_TOLERANCE:
+        raise ExportError(
+            f"expected two kinds of kernels to differ by at most {MOST_TOLERANCE:g} of a probability, found"
+            f" {apart:.3g}: another CPU would give other answers than those that were measured"
+        )
     certificate = measure(held_out, material.task, material.statistics, limits, CPU, apart)
     if not certificate.passed:
         found = "; ".join(certificate.failures)
