@@ -22,7 +22,7 @@ from bundle.errors import MalformedBundle, OnsightError
 from bundle.load import Bundle, load_bundle
 from bundle.trust import TrustStore
 from server.engines.protocol import EngineFactory
-from server.errors import ConfigurationError, EngineError
+from server.errors import ConfigurationError, EngineError, Overloaded
 from server.heap import give_back_memory
 from server.models.last_good import LastGoodStore, Original
 from server.models.loader import load_model
@@ -100,12 +100,14 @@ class Keeper:
                 None if as_they_are else now or time.time(),
                 again=forced or self._trust_away,
             )
+            round_ = _Round(files, self._serving(), self._read_wishes())
             try:
-                self._publish(_Round(files, self._serving(), self._read_wishes()))
+                self._publish(round_)
             finally:
                 self._verifier.let_go()
         self._failures.forget_others(files)
-        self._last, self._files, self._trusted, self._trust_away = state, files, trusted, trust_away
+        self._last = None if round_.again else state
+        self._files, self._trusted, self._trust_away = files, trusted, trust_away
         return True
 
     # ---- looking
@@ -230,6 +232,9 @@ class Keeper:
             )
             round_.loaded.append(slot)
             return slot
+        except Overloaded as error:  # a matter of the moment: the engine process was being started again, perhaps
+            round_.again = True
+            return self._failures.failure(error, file, version.name, version.version)
         except OnsightError as error:
             failure = self._failures.failure(error, file, version.name, version.version)
         except Exception as error:  # whatever a runtime throws must not keep the others from serving
@@ -278,7 +283,7 @@ class _Round:
     """One look on its way to a table.
 
     serving: what is loaded, from before and in this round.  loaded: in this round.  kept: by file, what stands for a
-    bad one; `copies` holds its bytes.  chosen: what is to serve, highest first.
+    bad one; `copies` holds its bytes.  chosen: what is to serve, highest first.  again: the next look tries once more.
     """
 
     files: tuple[BundleFile, ...]
@@ -291,6 +296,7 @@ class _Round:
     chosen: dict[ModelKey, tuple[tuple[Version, Slot], ...]] = field(default_factory=dict)
     standby: dict[ModelKey, tuple[StandbyVersion, ...]] = field(default_factory=dict)
     failures: dict[Holding, Failure] = field(default_factory=dict)
+    again: bool = False
 
     def add(self, version: Version) -> None:
         key = (version.file.project, version.name)

@@ -16,7 +16,7 @@ from bundle.manifest import Manifest
 from bundle.trust import TrustStore
 from server.engines.factory import EngineOptions, engine_factory
 from server.engines.protocol import Engine
-from server.errors import ConfigurationError, UnknownModel
+from server.errors import ConfigurationError, EngineRestarting, UnknownModel
 from server.models.keeper import Keeper
 from server.models.last_good import LastGoodStore
 from server.models.registry import Registry
@@ -81,6 +81,27 @@ def test_nothing_new_is_nothing_done(install: Install) -> None:
     assert kept.registry.table is table
     kept.look()
     assert len(kept.built) == 1
+
+
+def test_a_model_whose_engine_was_away_for_a_moment_is_loaded_at_the_next_look(install: Install) -> None:
+    install.add_bundle()
+    kept, registry = Kept(install), Registry()
+    build, tried = engine_factory(EngineOptions()), []
+
+    def engine_that_comes_back(manifest: Manifest, graph: bytes) -> Engine:
+        tried.append(manifest)
+        if len(tried) < 3:
+            raise EngineRestarting("its process ended")
+        return build(manifest, graph)
+
+    keeper = Keeper(install.models, install.home.trust_dir, registry, engine_that_comes_back, ImageLimits())
+    assert keeper.look()
+    assert [failure.code for failure in registry.failures] == ["ENGINE_RESTARTING"]
+    assert keeper.look()
+    assert keeper.look()
+    assert [model.manifest.version for model in registry.models] == kept.versions
+    assert not registry.failures
+    assert not keeper.look()
 
 
 def test_a_new_version_takes_over_and_the_old_one_is_closed_after_its_last_request(install: Install) -> None:
