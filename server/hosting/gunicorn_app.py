@@ -39,6 +39,7 @@ from server.hosting.tls import Certificate
 from server.hosting.worker import OnsightWorker
 from server.logs import GunicornLogger, configure_logging
 from server.metrics import Metrics
+from server.models.changes import WAIT_S as LONGEST_CHANGE_S
 from server.models.changes import Changes
 from server.models.keeper import Keeper
 from server.models.last_good import LastGoodStore
@@ -153,6 +154,12 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
     def max_body_bytes(self) -> int:
         """A longer body is refused unread."""
         return max(self.settings.max_image_bytes + FORM_OVERHEAD_BYTES, self.settings.max_request_bytes)
+
+    @property
+    def hang_s(self) -> float:
+        """A request that takes longer hangs: it can no longer be one that waits as the settings let it."""
+        settings = self.settings
+        return max(settings.worker_timeout_s, settings.load_wait_s + settings.request_timeout_s, LONGEST_CHANGE_S)
 
     def may_accept(self) -> bool:
         """Whether this worker takes connections: not while it loads and a sibling is able to answer."""

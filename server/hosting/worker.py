@@ -117,7 +117,7 @@ class OnsightWorker(Worker):  # type: ignore[misc]
         """Everything that happens by the clock. False when the parent has gone."""
         if os.getppid() != self.ppid:
             return False
-        if not any(now - began > self.cfg.timeout for began in list(self._running.values())):
+        if not any(now - began > self.app.hang_s for began in list(self._running.values())):
             self.notify()  # a request that never ends is a worker that the parent should replace
         if self._certificate is not None:
             self._certificate.refresh()

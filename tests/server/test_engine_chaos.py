@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from bundle.manifest import PreprocessSpec
 from bundle.preprocess import preprocess
+from server.tokens import Scope
 
 KILLS = int(os.environ.get("ONSIGHT_TEST_KILLS", "6"))
 ENGINE_BACK_S, WORKER_BACK_S = 10.0, 3.0
@@ -211,6 +212,22 @@ def test_nobody_waits_for_an_engine_process_longer_than_the_setting_says(install
             assert (reply.status, reply.json["code"]) == (503, "DEADLINE_EXCEEDED"), path
     finally:
         os.kill(engine, signal.SIGCONT)
+
+
+@pytest.mark.slow
+def test_a_request_that_waits_for_a_model_to_load_is_no_hang(install: Install, serve: Any) -> None:
+    install.add_bundle()
+    admin = install.add_token("admin", Scope.ADMIN)
+    server = serve(**{**SETTINGS, "workers": "1", "worker_timeout_s": "5"}, engine_timeout_s="600")
+    server.wait_for_status(200)
+    (worker,), (engine,) = children(server)
+    os.kill(engine, signal.SIGSTOP)
+    going_on = threading.Timer(12.0, os.kill, (engine, signal.SIGCONT))
+    going_on.start()
+    install.add_bundle("two.onsight", name="two")
+    assert server.ask("POST", "/v1/models/default/two/load", None, admin).json["serving"] == ["1"]
+    going_on.join()
+    assert children(server)[0] == [worker]
 
 
 @pytest.mark.slow
