@@ -1,4 +1,4 @@
-"""The section of RESULTS.md that this room owns: a row a promise, between two markers. Other parts stay untouched."""
+"""The section of RESULTS.md that this room owns: a row a promise."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.promises.promise import Outcome, Promise
+from benchmarks.sections import RESULTS, read_section, replace_section
 
-RESULTS = Path(__file__).parents[1] / "RESULTS.md"
-BEGIN, END = "<!-- promises: begin -->", "<!-- promises: end -->"
+SECTION = "promises"
 _HEAD = (
     "## What the server promises: `python -m benchmarks.promises --full`\n\n"
     "Full counts; `python -m benchmarks.promises NAME --full` runs one. The suite has small ones. The load\n"
@@ -29,11 +29,7 @@ def row(promise: Promise, outcome: Outcome) -> str:
 def record(found: Mapping[Promise, Outcome], order: tuple[Promise, ...], path: Path = RESULTS) -> None:
     """Write these rows in the order of the promises; rows of promises that were not measured now stay as they are."""
     text = path.read_text(encoding="utf-8")
-    start, end = text.find(BEGIN), text.find(END)
-    section = text[start:end] if start >= 0 else ""
-    rows = {match[1]: match[0] for match in _ROW.finditer(section)}
+    rows = {match[1]: match[0] for match in _ROW.finditer(read_section(text, SECTION))}
     rows |= {promise.name: row(promise, outcome) for promise, outcome in found.items()}
     lines = [rows[promise.name] for promise in order if promise.name in rows]
-    new = f"{BEGIN}\n{_HEAD}" + "\n".join(lines) + f"\n{END}"
-    before, after = (text[:start], text[end + len(END) :]) if start >= 0 else (f"{text.rstrip()}\n\n", "\n")
-    path.write_text(before + new + after, encoding="utf-8")
+    path.write_text(replace_section(text, SECTION, _HEAD + "\n".join(lines)), encoding="utf-8")

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.sections import RESULTS, replace_section
 from benchmarks.serving.contender import Contender, Setup
 from benchmarks.serving.limit import LIMIT, Limit
 from benchmarks.serving.load import LoadError, require_wrk
@@ -27,12 +28,11 @@ from benchmarks.serving.ours import Onsight
 from benchmarks.serving.peer import FOLDER, PEERS, Peer
 from benchmarks.serving.photos import Size, make_photos, parse_size
 from benchmarks.serving.plot import throughput_plot
-from benchmarks.serving.report import Facts, markdown, replace_section
+from benchmarks.serving.report import SECTION, Facts, markdown
 from benchmarks.serving.summary import summarise
 from benchmarks.shared_data import require_data, unpack_trashnet
 from bundle.cores import usable_cores
 
-RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 LIMITS = (Limit(), Limit(scaled=True))
 OURS = (Onsight("onsight", "Onsight, fp32", "fp32"), Onsight("onsight-int8", "Onsight, int8", "int8"))
 DEFAULT = (*(contender.name for contender in (*LIMITS, *OURS)), *PEERS)
@@ -106,7 +106,7 @@ def publish(
         plot.write_text(throughput_plot(rows, plan, facts.titles, peers) + "\n")
         section = markdown(outcome, rows, plan, facts, "images/serving.svg")
         old = chosen.results.read_text() if chosen.results.is_file() else ""
-        chosen.results.write_text(replace_section(old, section))
+        chosen.results.write_text(replace_section(old, SECTION, section))
         print(f"written to {chosen.results} and {plot}", file=sys.stderr)
 
 

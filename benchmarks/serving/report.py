@@ -1,4 +1,4 @@
-"""The figures as Markdown, and their place in RESULTS.md: between two markers, so that nothing else there changes."""
+"""The figures as Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import median
 from benchmarks.serving.measure import Outcome, Plan
 from benchmarks.serving.summary import Ratio, Row
 
-BEGIN, END = "<!-- benchmarks.serving: begin -->", "<!-- benchmarks.serving: end -->"
+SECTION = "benchmarks.serving"  # of RESULTS.md
 BUSY_CORES = 0.2  # of other programs; beyond it the machine was not quiet
 _SHARES = ("idle_cores", "other_cores")
 
@@ -25,21 +25,6 @@ class Facts:
     titles: Mapping[str, str]
     versions: Mapping[str, str]
     photo_kilobytes: Mapping[str, float]
-
-
-def replace_section(text: str, section: str) -> str:
-    """The text with its part between the markers replaced, or with a new part at its end.
-
-    Raises ValueError where one marker is there without the other.
-    """
-    part = f"{BEGIN}\n{section.strip()}\n{END}"
-    if BEGIN not in text and END not in text:
-        return f"{text.rstrip()}\n\n{part}\n" if text.strip() else f"{part}\n"
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"expected {BEGIN} and then {END}, found one of them, or the other way round")
-    return f"{before}{part}{after}"
 
 
 def markdown(outcome: Outcome, rows: Sequence[Row], plan: Plan, facts: Facts, plot: str | None) -> str:

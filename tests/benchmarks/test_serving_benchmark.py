@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.sections import markers
 from benchmarks.serving.accounting import Memory, process_tree
 from benchmarks.serving.contender import Skipped
 from benchmarks.serving.launch import Launched
@@ -23,7 +24,7 @@ from benchmarks.serving.ours import cloud_answer
 from benchmarks.serving.peer import FOLDER, PEERS, V2_HEADER_BYTES, Peer, plain_answer, v2_answer, v2_binary
 from benchmarks.serving.photos import make_photos, parse_size
 from benchmarks.serving.plot import throughput_plot
-from benchmarks.serving.report import BEGIN, END, Facts, markdown, replace_section
+from benchmarks.serving.report import SECTION, Facts, markdown
 from benchmarks.serving.summary import summarise
 
 REPOSITORY = Path(__file__).parents[2]
@@ -95,23 +96,6 @@ def test_the_report_names_who_was_skipped_and_why_in_one_line():
 def test_a_limit_without_latency_leaves_its_cells_empty():
     line = next(line for line in report().splitlines() if "| limit |" in line)
     assert line.split("|")[6:9] == ["  ", "  ", "  "]
-
-
-def test_only_the_part_between_the_markers_is_replaced():
-    old = f"# Title\n\n{BEGIN}\nold\n{END}\n\n## Other\n"
-    assert replace_section(old, "new\n") == f"# Title\n\n{BEGIN}\nnew\n{END}\n\n## Other\n"
-
-
-def test_a_file_without_markers_gets_the_section_at_its_end():
-    first = replace_section("# Title\n", "one")
-    assert first.startswith("# Title\n\n" + BEGIN)
-    assert replace_section(first, "two") == first.replace("one", "two")
-
-
-@pytest.mark.parametrize("text", [BEGIN, END, f"{END}\n{BEGIN}"])
-def test_broken_markers_are_an_error_and_not_a_guess(text):
-    with pytest.raises(ValueError, match="expected"):
-        replace_section(text, "new")
 
 
 def test_the_plot_escapes_titles_and_holds_a_bar_for_every_row():
@@ -203,5 +187,5 @@ def test_a_quick_run_measures_the_limit_and_a_real_server(tmp_path):
     assert {sample["contender"] for sample in raw["samples"]} == {"limit", "limit-scaled", "onsight"}
     assert all(sample["load"]["requests"] > 0 and sample["load"]["errors"] == 0 for sample in raw["samples"])
     assert all(proof["memory"]["pss"] > 10 for proof in raw["proofs"].values())
-    assert results.read_text().startswith(BEGIN)
+    assert results.read_text().startswith(markers(SECTION)[0])
     assert (tmp_path / "images" / "serving.svg").is_file()
