@@ -42,7 +42,7 @@ class OnsightArbiter(Arbiter):  # type: ignore[misc]
     def manage_workers(self) -> None:
         """Called about once a second."""
         super().manage_workers()
-        if self._lifecycle.served and not self._said_ready:
+        if self._lifecycle.served and not self._said_ready and not self._lifecycle.draining:
             self._said_ready = True
             self._service_manager.tell("READY=1", "STATUS=serving")
 
@@ -62,8 +62,12 @@ class OnsightArbiter(Arbiter):  # type: ignore[misc]
         log.info("draining", extra={"seconds": self._drain_s})
         end = time.monotonic() + self._drain_s
         while (left := end - time.monotonic()) > 0:
-            if {signal.SIGINT, signal.SIGQUIT} & set(self.wait_for_signals(timeout=min(left, 0.2))):
+            signals = set(self.wait_for_signals(timeout=min(left, 0.2)))
+            if {signal.SIGINT, signal.SIGQUIT} & signals:
                 break  # someone at a keyboard will not wait
+            if signal.SIGCHLD in signals:  # the port is open, so somebody has to answer
+                self.reap_workers()
+                self.manage_workers()
         super().handle_term()
 
     def handle_hup(self) -> None:

@@ -98,6 +98,20 @@ def test_on_sigterm_readiness_turns_503_while_predictions_are_still_answered(ins
     assert server.process.wait(15) == 0
 
 
+def test_a_worker_that_dies_while_the_server_drains_is_replaced(install: Install, serve: Serve) -> None:
+    install.add_bundle()
+    token = install.add_token()
+    server = serve(drain_s="30")
+    server.wait_for_status(200)
+    (killed,) = worker_pids(server)
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_for_status(503)
+    os.kill(killed, signal.SIGKILL)
+    assert server.ask("POST", V1, RED, token).json["labels"] == ["red"]
+    assert worker_pids(server) != [killed]
+    server.process.send_signal(signal.SIGINT)  # and nobody waits for the rest
+
+
 def test_a_keyboard_interrupt_ends_it_at_once(install: Install, serve: Serve) -> None:
     server = serve(drain_s="60")
     server.wait_for_status(503)
