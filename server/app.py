@@ -15,6 +15,7 @@ from werkzeug.routing import BaseConverter
 
 from server.auth import register_auth
 from server.context import EXTENSION, ServerContext, context
+from server.models.shelf import VERSION
 from server.openapi.document import check_described
 from server.problems import Problem, register_problems
 from server.request_facts import SECURITY_HEADERS, log_request, request_id_of
@@ -28,13 +29,21 @@ from server.routes.v2 import v2
 from server.routes.v2_infer import v2_infer
 from server.uploads import FORM_OVERHEAD_BYTES, SPARE_FORM_PARTS, UploadRequest, discard_body
 
-PLAIN_ADDRESS = re.compile(r"/(?:[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*/?)?")
+_PART = r"(?:[A-Za-z0-9._~+-]|%2[Bb])+"  # versions may hold a plus, which careful clients encode
+PLAIN_ADDRESS = re.compile(rf"/(?:{_PART}(?:/{_PART})*/?)?")
 
 
 class NameConverter(BaseConverter):
     """A project's or a model's name in an address: nothing that could be a path."""
 
     regex = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+    part_isolating = True
+
+
+class VersionConverter(BaseConverter):
+    """A model's version in an address."""
+
+    regex = VERSION.pattern
     part_isolating = True
 
 
@@ -54,6 +63,7 @@ def create_app(parts: ServerContext) -> Flask:
     app.url_map.strict_slashes = False  # with and without: never a redirect, which would lose the body
     app.url_map.merge_slashes = False
     app.url_map.converters["name"] = NameConverter
+    app.url_map.converters["version"] = VersionConverter
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
     for blueprint in (health, cloud, v1, v2, v2_infer, admin, metrics, pages):
@@ -81,7 +91,7 @@ def _refuse_unusual_addresses() -> None:
     """Judge the address as it was sent: what is decoded later (%2F, %5C, %2e) was meant to deceive someone."""
     raw = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
     if PLAIN_ADDRESS.fullmatch(raw) is None or any(part in (".", "..") for part in raw.split("/")):
-        raise Problem(400, "ADDRESS_INVALID", "Addresses here are made of letters, digits, '.', '_', '-' and '/'.")
+        raise Problem(400, "ADDRESS_INVALID", "Addresses here are made of letters, digits, '.', '_', '-', '+' and '/'.")
 
 
 def _finish(response: Response) -> Response:

@@ -15,6 +15,7 @@ from pathlib import Path
 SUFFIX = ".onsight"
 DEFAULT_PROJECT = "default"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")  # both as manifests take them
 
 Fingerprint = tuple[tuple[str, int, int, int, int], ...]
 """Of a file, or of each file in a folder: name, size, times of change of content and of status in nanoseconds, inode.

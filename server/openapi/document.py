@@ -21,15 +21,17 @@ from werkzeug.wrappers import Response as BaseResponse
 from server.auth import rule_of_view
 from server.context import EXTENSION, ServerContext
 from server.errors import ConfigurationError
+from server.models.shelf import NAME, VERSION
 from server.openapi.components import HEADERS, INFO, PATH_PARAMETERS, SECURITY, STATIC, TAGS, problem_schema
 from server.openapi.describe import Answer, Content, Description, description_of
 from server.openapi.problems import PROBLEMS, TOKEN, TRANSPORT, by_status
 from server.problems import MEDIA_TYPE, RETRY_LATER
 from server.tokens import Scope
 
-VERSION = "3.1.0"
+OPENAPI = "3.1.0"
 _PLACEHOLDER = re.compile(r"<(?:\w+:)?(\w+)>")
-_NAME_SCHEMA = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"}
+_NAME_SCHEMA = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+_VERSION_SCHEMA = {"type": "string", "pattern": f"^{VERSION.pattern}$"}
 _REFERENCE = "#/components/schemas/{model}"
 
 
@@ -65,7 +67,7 @@ def build_document(app: Flask, version: str) -> dict[str, Any]:
         for method in sorted(call.rule.methods or ()):
             item[method.lower()] = _operation(call, method, schemas, responses, security)
     return {
-        "openapi": VERSION,
+        "openapi": OPENAPI,
         "info": {**INFO, "version": version or "0"},
         "servers": [{"url": "/"}],
         "tags": TAGS,
@@ -180,7 +182,7 @@ _OPTIONS = {200: Answer("No body; the header Allow names the methods.", headers=
 def _path_parameter(call: Call, name: str) -> dict[str, Any]:
     own = next((one for one in call.told.parameters if (one.where, one.name) == ("path", name)), None)
     text, example = (own.text, own.example) if own else PATH_PARAMETERS[name]
-    schema = own.schema if own else _NAME_SCHEMA
+    schema = own.schema if own else _VERSION_SCHEMA if name == "version" else _NAME_SCHEMA
     return {"name": name, "in": "path", "required": True, "description": text, "schema": schema, "example": example}
 
 

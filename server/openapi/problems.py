@@ -17,7 +17,7 @@ class Meaning:
 
 
 PROBLEMS: dict[str, Meaning] = {
-    "ADDRESS_INVALID": Meaning((400,), "The address holds something other than letters, digits, '.', '_', '-', '/'."),
+    "ADDRESS_INVALID": Meaning((400,), "The address holds more than letters, digits, '.', '_', '-', '+' and '/'."),
     "BAD_REQUEST": Meaning((400,), "The request could not be understood."),
     "HTTP_INVALID": Meaning((400, 414, 431, 501), "It is not HTTP, or its address or headers are too long."),
     "TLS_EXPECTED": Meaning((400,), "The request is plain HTTP; this port speaks HTTPS alone."),

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, NotRequired
 
 from flask import Blueprint, request
@@ -15,6 +14,7 @@ from typing_extensions import TypedDict
 from server.auth import requires
 from server.context import context
 from server.models.changes import Outcome
+from server.models.shelf import VERSION
 from server.openapi.describe import Content, Group, described
 from server.openapi.problems import BODY
 from server.problems import Problem
@@ -25,8 +25,6 @@ from server.tokens import Scope
 from server.uploads import read_json
 
 admin = Blueprint("admin", __name__)
-
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
 class Changed(TypedDict):

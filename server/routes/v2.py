@@ -116,7 +116,7 @@ def ready() -> tuple[V2Ready, int]:
 
 
 @v2.get("/models/<name:name>", defaults={"version": None})
-@v2.get("/models/<name:name>/versions/<name:version>")
+@v2.get("/models/<name:name>/versions/<version:version>")
 @requires(Scope.PREDICT)
 @described(Group.V2, "A model's inputs and outputs", parameters=(NAME,), example=METADATA_EXAMPLE, problems=MODEL)
 def model_metadata(name: str, version: str | None) -> ModelMetadata:
@@ -138,7 +138,7 @@ def model_metadata(name: str, version: str | None) -> ModelMetadata:
 
 
 @v2.get("/models/<name:name>/ready", defaults={"version": None})
-@v2.get("/models/<name:name>/versions/<name:version>/ready")
+@v2.get("/models/<name:name>/versions/<version:version>/ready")
 @requires(Scope.PREDICT)
 @described(
     Group.V2, "Does a model answer?",
@@ -150,7 +150,7 @@ def model_ready(name: str, version: str | None) -> ModelReady:
 
 
 @v2.get("/models/<name:name>/config", defaults={"version": None})
-@v2.get("/models/<name:name>/versions/<name:version>/config")
+@v2.get("/models/<name:name>/versions/<version:version>/config")
 @requires(Scope.PREDICT)
 @described(Group.V2, "A model's configuration", parameters=(NAME,), example=CONFIG_EXAMPLE, problems=MODEL)
 def model_config(name: str, version: str | None) -> ModelConfig:
@@ -170,7 +170,7 @@ def model_config(name: str, version: str | None) -> ModelConfig:
 
 
 @v2.get("/models/<name:name>/stats", defaults={"version": None})
-@v2.get("/models/<name:name>/versions/<name:version>/stats")
+@v2.get("/models/<name:name>/versions/<version:version>/stats")
 @requires(Scope.PREDICT)
 @described(Group.V2, "A model's statistics", parameters=(NAME,), example=STATISTICS_EXAMPLE, problems=MODEL)
 def model_statistics(name: str, version: str | None) -> Statistics:

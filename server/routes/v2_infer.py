@@ -73,7 +73,7 @@ print(answer.as_numpy("probabilities"))
 
 
 @v2_infer.post("/models/<name:name>/infer", defaults={"version": None})
-@v2_infer.post("/models/<name:name>/versions/<name:version>/infer")
+@v2_infer.post("/models/<name:name>/versions/<version:version>/infer")
 @requires(Scope.PREDICT)
 @described(
     Group.V2,

@@ -10,14 +10,17 @@ import sys
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from color_bundle import RED
 from jsonschema import Draft202012Validator
+from pydantic import TypeAdapter
 from running_server import ROOT, Served, bare_app
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from bundle.errors import OnsightError
+from bundle.manifest import ModelVersion
 from server.auth import rule_of_view
 from server.errors import ConfigurationError
 from server.hosting.refusals import Refusal
@@ -53,6 +56,18 @@ def test_every_route_and_method_is_in_the_document_and_nothing_else_is() -> None
     assert len(routes) >= 80
     names = [operation["operationId"] for operation in OPERATIONS.values()]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("version", ["1", "1.0-rc1", "2.0+cu13"])
+def test_a_version_in_an_address_is_any_that_a_manifest_takes(version: str) -> None:
+    assert TypeAdapter(ModelVersion).validate_python(version) == version
+    path = "/v2/models/{name}/versions/{version}/ready"
+    (schema,) = (one["schema"] for one in OPERATIONS[path, "get"]["parameters"] if one["name"] == "version")
+    assert validator(schema).is_valid(version)
+    for sent in (version, quote(version, safe="")):
+        answer = APP.test_client().get(f"/v2/models/trash/versions/{sent}/ready")
+        assert answer.json is not None
+        assert answer.json["code"] == "TOKEN_MISSING"  # found, and then asked who it is
 
 
 def test_the_document_is_openapi_3_1() -> None:
