@@ -17,6 +17,8 @@ CHUNK_OVERHEAD_BYTES = 1024 * 1024
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 _ANY_LENGTH = re.compile(rb"\ncontent-length\b", re.IGNORECASE)
+# Where others may see the end of a line, of the head or of the body elsewhere; and where the client wants a close.
+_DOUBTFUL = re.compile(rb"(?<!\r)\n|\r(?!\n)|\n[ \t]|transfer-encoding|close")
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
@@ -67,7 +69,7 @@ class RequestScan:
             not self.cut
             and head.partition(b"\r\n")[0].endswith(b" http/1.1")
             and head.count(b"content-length") <= 1
-            and not any(word in head for word in (b"transfer-encoding", b"close"))
+            and _DOUBTFUL.search(head) is None
         )
 
     def _look_at_head(self, inbox: bytearray) -> bool:

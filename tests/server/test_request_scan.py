@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.http import errors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.hosting.connection import Connection
 from server.hosting.request_scan import CHUNK_OVERHEAD_BYTES, MAX_HEAD_BYTES, Arrival, RequestScan
 
 LIMIT = 10_000
@@ -118,6 +122,8 @@ def test_chunks_may_add_a_little_to_a_body_and_not_more() -> None:
     (POST.replace(b"Host: x", b"Content-Length: 11"), False),
     (POST.replace(b"11", b"99999"), False),
     (CHUNKED, False),
+    (GET.replace(b"Host: x", b"Host: x\r\nA: b\nC: d"), False),
+    (GET.replace(b"Host: x", b"Host: x\r\n folded"), False),
 ])  # fmt: skip
 def test_a_request_is_skipped_only_where_its_end_is_beyond_doubt(request_bytes: bytes, expected: bool) -> None:
     scan, inbox = RequestScan(LIMIT), bytearray(request_bytes)
@@ -129,3 +135,55 @@ def test_a_request_is_skipped_only_where_its_end_is_beyond_doubt(request_bytes: 
 @given(st.lists(st.binary(max_size=400), max_size=8))
 def test_no_bytes_at_all_make_it_fail(parts: list[bytes]) -> None:
     assert all(isinstance(state, Arrival) for state in arrive(parts))
+
+
+class NoSocket:
+    def getsockname(self) -> tuple[str, int]:
+        return ("127.0.0.1", 80)
+
+
+PARSER = Config()
+FIELDS = st.sampled_from([
+    b"Content-Length: 5", b"content-length:05", b"Content-Length: \t5 ", b"Content-Length: +5", b"Content-Length: 5,5",
+    b"Content-Length : 5", b" Content-Length: 5", b"X: y\nContent-Length: 5", b"Content_Length: 7", b"Content-length:0",
+    b"Content-Length: " + b"0" * 20 + b"5", b"Content-Length: \xb2", b"X-Content-Length: 9", b"Content-Length: 0x5",
+    b"Transfer-Encoding: chunked", b"transfer-encoding: CHUNKED", b"Transfer-Encoding: gzip, chunked",
+    b"Transfer-Encoding:\x0bchunked", b"Transfer-Encoding: identity", b"X: y\nTransfer-Encoding: chunked",
+    b"\tTransfer-Encoding: chunked", b"Connection: close", b"Expect: 100-continue",
+])  # fmt: skip
+BODIES = st.sampled_from([
+    b"", b"hello", b"0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"005;a\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    b"000000005\r\nhello\r\n0\r\n\r\n", b"5 \r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n000000000\r\n\r\n",
+    b"5\nhello\n0\n\n", b"-1\r\n\r\n", b"0x5\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n X\r\n\r\n",
+])  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    begin=st.sampled_from([b"", b"\r\n", b"\n"]), version=st.sampled_from([b"HTTP/1.1", b"HTTP/1.0"]),
+    fields=st.lists(FIELDS, max_size=3, unique=True), end=st.sampled_from([b"\r\n", b"\n"]), body=BODIES,
+)  # fmt: skip
+def test_a_connection_goes_on_only_where_the_parser_saw_the_same_end(
+    begin: bytes, version: bytes, fields: list[bytes], end: bytes, body: bytes
+) -> None:
+    head = begin + b"POST /x " + version + b"\r\nHost: x\r\n" + b"".join(field + b"\r\n" for field in fields) + end
+    sock: Any = NoSocket()
+    connection = Connection(sock, ("127.0.0.1", 1), PARSER, LIMIT, 0.0)
+    connection.inbox += head + body + GET
+    if connection.arrival() is not Arrival.WHOLE:
+        return
+    expected = connection._scan.end
+    skipped = connection._scan.may_be_skipped(connection.inbox)
+    try:
+        request = next(connection.parser)
+    except (errors.ParseException, errors.NoMoreData):
+        assert not skipped
+        return
+    try:
+        kept = connection.reusable and not request.should_close() and connection.parser.finish_body()
+    except (errors.ParseException, errors.NoMoreData):
+        kept = False
+    assert kept or not skipped
+    if kept:
+        connection.next_request(0.0)
+        assert len(head + body + GET) - len(connection.inbox) == expected
