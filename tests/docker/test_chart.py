@@ -217,6 +217,13 @@ def test_values_that_cannot_work_are_refused_with_a_reason(values: dict[str, Any
     assert complaint in str(refused.value)
 
 
+def test_a_number_in_the_values_reaches_the_server_digit_by_digit() -> None:
+    settings = {"ONSIGHT_MAX_REQUEST_BYTES": 268435456, "ONSIGHT_REQUEST_TIMEOUT_S": 2.5, "ONSIGHT_WORKERS": "4"}
+    container = pod_of(render(settings=settings))["containers"][0]
+    env = {each["name"]: each["value"] for each in container["env"]}
+    assert {name: env[name] for name in settings} == {name: str(value) for name, value in settings.items()}
+
+
 def test_settings_that_the_chart_sets_itself_are_settings_of_the_server(plain: dict[str, Manifest]) -> None:
     known = {f"ONSIGHT_{name.upper()}" for name in ServerSettings.model_fields}
     for values in VALUES.values():
