@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from types import TracebackType
@@ -14,6 +13,7 @@ import httpcore2
 
 from onsight.client.answers import Health, ImageResult, ModelDescription, ModelSummary, Prediction
 from onsight.client.batch import CONCURRENCY, OF_ONE_IMAGE, check_options, check_top, progress_bar
+from onsight.client.deadline import Deadlines
 from onsight.client.errors import ClientError
 from onsight.client.images import name_of, read_image
 from onsight.client.plan import Plan
@@ -58,7 +58,9 @@ class Client:
     ) -> None:
         self._plan = Plan(url, token, model, Patience(timeout_s, total_timeout_s, retries, jitter))
         self._headers = base_headers(self._plan.address, self._plan.token)
-        self._pool = httpcore2.ConnectionPool(**pool_options(self._plan.address, verify, self._plan.token))
+        self._deadlines = Deadlines()
+        options = pool_options(self._plan.address, verify, self._plan.token)
+        self._pool = httpcore2.ConnectionPool(**options, network_backend=self._deadlines)
         self._closed = threading.Event()
         self._ends = {self._closed}  # what ends pauses: the client's end, and that of each batch under way
 
@@ -185,14 +187,14 @@ class Client:
 
     def _send(self, send: Send) -> Reply | Lost:
         address = self._plan.address
-        end = time.monotonic() + send.timeout_s
         try:
-            with self._pool.stream(**request_of(address, self._headers, send)) as response:
+            with (
+                self._deadlines.within(send.timeout_s),
+                self._pool.stream(**request_of(address, self._headers, send)) as response,
+            ):
                 incoming = Incoming(address, response)
                 for part in response.iter_stream():
                     incoming.add(part)
-                    if time.monotonic() > end:
-                        raise TimeoutError
                 return incoming.reply()
         except LOSSES as error:
             return lost(error, address, send)

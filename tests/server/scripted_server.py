@@ -20,7 +20,10 @@ GOOD: dict[str, Any] = {
 
 @dataclass
 class Answer:
-    """drop: close the connection in place of it.  cut: close it halfway.  slow_s: before each byte."""
+    """drop: close the connection in place of it.  cut: close it halfway.  slow_s: before each byte.
+
+    slow_head: trickle headers without an end in place of it.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -28,6 +31,7 @@ class Answer:
     drop: bool = False
     cut: bool = False
     slow_s: float = 0.0
+    slow_head: bool = False
 
 
 @dataclass
@@ -64,14 +68,21 @@ def scripted(*answers: Answer) -> Iterator[Scripted]:
             if answer.drop:
                 self.close_connection = True
                 return
+            if answer.slow_head:
+                self.close_connection = True
+                self.trickle(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 100, answer.slow_s)
+                return
             self.send_response(answer.status)
             for name, value in {**answer.headers, "Content-Length": str(len(answer.body))}.items():
                 self.send_header(name, value)
             self.end_headers()
             body = answer.body[: len(answer.body) // 2] if answer.cut else answer.body
             self.close_connection = self.close_connection or answer.cut
-            for piece in [bytes([byte]) for byte in body] if answer.slow_s else [body]:
-                time.sleep(answer.slow_s)
+            self.trickle(body, answer.slow_s)
+
+        def trickle(self, data: bytes, pause_s: float) -> None:
+            for piece in [bytes([byte]) for byte in data] if pause_s else [data]:
+                time.sleep(pause_s)
                 try:
                     self.wfile.write(piece)
                 except OSError:  # the client has had enough

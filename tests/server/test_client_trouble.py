@@ -119,7 +119,11 @@ def test_connections_are_kept(connect: Connect) -> None:
     assert headers["Host"] == server.url.removeprefix("http://")
 
 
-@pytest.mark.parametrize("answer", [Answer(slow_s=0.1), Answer(cut=True, slow_s=0.1)], ids=["whole", "cut"])
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(slow_s=0.1), Answer(cut=True, slow_s=0.1), Answer(slow_head=True, slow_s=0.1)],
+    ids=["whole", "cut", "headers"],
+)
 def test_a_server_that_trickles_is_not_waited_for_longer_than_asked(connect: Connect, answer: Answer) -> None:
     with scripted(answer) as server, pytest.raises(NoAnswer, match=r"found: none within 0\.4 s"):
         connect(server.url, model="m", timeout_s=0.4, retries=0).predict(b"x")
