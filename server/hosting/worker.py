@@ -63,7 +63,7 @@ class OnsightWorker(Worker):  # type: ignore[misc]
         self._welcoming = False  # would take connections, were it not for a sibling that has fewer
         self._yielded = False
         self._yielded_until = 0.0
-        self._buffered = 0  # bytes in all inboxes, as of the last tick
+        self._buffered = 0  # bytes in all inboxes; each tick counts them anew
         self._crowded = False
         self._fastest: Connection | None = None  # that reads on although the worker is crowded
         super().init_process()
@@ -258,6 +258,9 @@ class OnsightWorker(Worker):  # type: ignore[misc]
             if count < 0:
                 self._watch(connection, selectors.EVENT_READ)
                 return
+            self._buffered += count
+            if self._buffered > self.app.settings.max_buffered_bytes:
+                self._crowded = True
             arrival = connection.arrival()
             if count == 0 and arrival is not Arrival.BODY:  # a body that broke off is answered
                 self._drop(connection)
@@ -366,7 +369,9 @@ class OnsightWorker(Worker):  # type: ignore[misc]
             self._drop(connection)
             return
         if connection.keep:
+            held = len(connection.inbox)
             connection.next_request(now)
+            self._buffered += len(connection.inbox) - held
             arrival = connection.arrival()
             if arrival is Arrival.WHOLE:  # sent before it had the answer
                 self._queue(connection, now)
