@@ -27,7 +27,7 @@ For a host (as root): the server in /opt/onsight, started by systemd. Run it aga
   --uninstall     remove program and service; settings, keys and models stay
   --purge         with --uninstall: remove them too
   --prefix DIR    put everything below DIR and leave the running system alone (needs no root)
-  --user NAME     user that the service runs as (onsight; with --prefix the current one)
+  --user NAME     user that the service runs as (the installed one; at first onsight, with --prefix the current one)
 
 Needs Python 3.11 or newer with venv. Set PYTHON to choose one.
 TXT

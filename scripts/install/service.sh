@@ -46,7 +46,7 @@ install_service() {
     [ "$runtime" != gpu ] || ready_timeout=3600 # engines are built before the first start is ready
   fi
   plan_release "$python"
-  set_owner
+  set_owner_of_installation
   make_folders
   lock_installation
   remove_half_made_releases
@@ -124,9 +124,9 @@ roll_back_by_hand() {
   printf 'The release is %s; before it was %s.\n' "$release" "$current"
 }
 
-# set_owner_of_installation: the user that the installed unit names.
+# set_owner_of_installation: the user that is asked for, or that the installed unit names.
 set_owner_of_installation() {
-  [ -n "$owner" ] || owner=$(sed -n 's/^User=//p' "$units/onsight.service")
+  [ -n "$owner" ] || [ ! -e "$units/onsight.service" ] || owner=$(sed -n 's/^User=//p' "$units/onsight.service")
   set_owner
 }
 

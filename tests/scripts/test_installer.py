@@ -235,6 +235,8 @@ def test_the_service_has_a_user_of_its_own_who_may_write_into_the_home_alone(whe
         assert host.app.owner() == (host.app / "current").resolve().owner() == "root"
         subprocess.run([host.app / "bin/onsight", "token", "create", "x"], capture_output=True, check=True)
         assert (host.state / "home/tokens.json").owner() == "nobody"
+        assert "installed already" in host.install(wheelhouse, **readable)  # an upgrade need not name the user again
+        assert (host.unit_value("User"), (host.state / "home").owner()) == ("nobody", "nobody")
     finally:
         shutil.rmtree(folder)
 
