@@ -11,6 +11,7 @@ import json
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -212,6 +213,32 @@ def test_nobody_waits_for_an_engine_process_longer_than_the_setting_says(install
             assert (reply.status, reply.json["code"]) == (503, "DEADLINE_EXCEEDED"), path
     finally:
         os.kill(engine, signal.SIGCONT)
+
+
+@pytest.mark.slow
+def test_thousands_of_requests_in_one_piece_end_no_worker_while_the_queue_is_full(install: Install, serve: Any) -> None:
+    install.add_bundle()
+    token = install.add_token()
+    one_thread = {**SETTINGS, "workers": "1", "threads": "1", "max_queue": "1"}
+    server = serve(**one_thread, engine_timeout_s="600", request_timeout_s="600")
+    server.wait_for_status(200)
+    (worker,), (engine,) = children(server)
+    image, flood = color_png(255, 0, 0), b"POST /predict HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = f"POST /v1/predict/default/colours HTTP/1.1\r\nX-Auth-token: {token}\r\nContent-Length: {len(image)}\r\n\r\n"
+    os.kill(engine, signal.SIGSTOP)
+    with contextlib.ExitStack() as stack:
+        refused = 0
+        while refused < 2:  # one is at the engine, and one waits
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=0.5))
+            client.sendall(head.encode() + image)
+            with contextlib.suppress(TimeoutError):
+                refused += client.recv(12) == b"HTTP/1.1 429"
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+        client.sendall(flood * 2000 + flood.replace(b"Host", b"Connection: close\r\nHost"))
+        answers = b"".join(iter(lambda: client.recv(100_000), b""))
+        os.kill(engine, signal.SIGCONT)
+    assert answers.count(b"HTTP/1.1 429 ") == 2001
+    assert children(server)[0] == [worker]
 
 
 @pytest.mark.slow

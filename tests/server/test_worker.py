@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import socket
 import threading
@@ -17,7 +16,6 @@ from typing import Any, BinaryIO
 
 import pytest
 from color_bundle import GREEN, RED
-from PIL import Image
 from running_server import Install, RunningServer
 
 pytestmark = pytest.mark.slow  # each starts a server of its own
@@ -237,31 +235,6 @@ def test_a_stopping_worker_answers_what_is_under_way_and_then_closes(install: In
     for thread in threads:
         thread.join()
     assert failures == []
-
-
-def large_image() -> bytes:
-    """Few bytes that take long to decode."""
-    file = io.BytesIO()
-    Image.new("RGB", (6300, 6300), (255, 0, 0)).save(file, "PNG")
-    return file.getvalue()
-
-
-def test_thousands_of_requests_in_one_piece_end_no_worker_while_the_queue_is_full(
-    install: Install, serve: Serve
-) -> None:
-    install.add_bundle()
-    token = install.add_token()
-    server = serve(max_queue="1")
-    server.wait_for_status(200)
-    busy = request_bytes(token, large_image())
-    with connected(server, 5) as (flood, *others):
-        for client in others:
-            client.sendall(busy)
-        flood.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)
-        statuses = Counter(answer.status for answer in read_answers(flood, 2000))
-        assert {429} <= set(statuses) <= {404, 429}
-        assert {read_answers(client, 1)[0].status for client in others} <= {200, 429}
-    assert server.log.count("Booting worker") == 1
 
 
 def test_uploads_that_fill_the_memory_are_let_through_one_after_the_other(install: Install, serve: Serve) -> None:
