@@ -19,6 +19,7 @@ STOPPED_WITHIN_S = 60.0
 EDGE = 16  # pixels of the network's input; the digits were scanned at 8: six seconds of training give 0.99
 EPOCHS = 30
 LEAST_RIGHT = 0.9
+MARK = ".onsight-demo"  # in a folder that is ours to empty
 
 
 @click.command()
@@ -54,13 +55,16 @@ def command(folder: Path, port: int, minutes: float, once: bool) -> None:
 
     began = time.monotonic()
     folder = folder.absolute()
-    if folder.exists() and not (folder / "home").is_dir():
+    mark = folder / MARK
+    if folder.exists() and any(folder.iterdir()) and not mark.is_file():
         raise click.UsageError(f"--dir {folder}: expected a new folder or an earlier demo's, found another.")
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()
     _stop_earlier(folder)
     for name in ("images", "new-images", "run", "models", "home"):
         shutil.rmtree(folder / name, ignore_errors=True)
     home = OnsightHome(folder / "home")
-    home.path.mkdir(parents=True)
+    home.path.mkdir()
 
     _title(1, "1,797 handwritten digits become a folder of images")
     held_out = write_digits(folder / "images", folder / "new-images")

@@ -34,3 +34,17 @@ def test_the_demo_trains_exports_serves_and_answers_rightly_and_can_be_run_again
     assert (tmp_path / "demo" / "models" / "digits.onsight").is_file()
     assert (tmp_path / "demo" / "run" / "report.html").is_file()
     assert not (tmp_path / "home").exists()  # the user's own keys and tokens stay untouched
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+    """One with a folder `home` too: the root of a system has one, and `run` beside it."""
+    for name in ("home", "run", "images"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.txt").write_text("mine")
+    found = subprocess.run(
+        [SCRIPT, "demo", "--once", "--dir", tmp_path, "--minutes", "0.01"],
+        env=command_environment(tmp_path / "home"), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.returncode == 2
+    assert "expected a new folder or an earlier demo's" in found.stderr
+    assert len(list(tmp_path.glob("*/mine.txt"))) == 3
