@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,6 +16,7 @@ from flask import Request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from server.json_input import parse_object
 from server.problems import Problem
 
 # What a form adds around its file: boundaries, headers, a few short fields.
@@ -88,11 +88,8 @@ def read_json(
     body = read_body(request, max_bytes)
     if not body and empty is not None:
         return empty
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, "JSON_INVALID", "Expected a JSON object as the request's body.") from error
-    if not isinstance(document, dict):
+    document = parse_object(body)
+    if document is None:
         raise Problem(400, "JSON_INVALID", "Expected a JSON object as the request's body.")
     return document
 

@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from server.json_input import parse_object
 from server.problems import Problem
 
 INPUT_DATATYPES = ("BYTES", "UINT8")  # no model takes another
 OUTPUT_DTYPE = np.dtype("<f4")  # of FP32
 MAX_DIMENSIONS = 4
 MAX_TENSORS = 8
+MAX_JSON_VALUES = 16_000_000  # 64 images of 224 by 224 pixels, number by number, and some more
 _LENGTH = struct.Struct("<I")
 
 
@@ -226,12 +228,12 @@ def _parameters(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_json(data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise _refused("Expected a JSON object as the request's body.")
+    document = parse_object(data, MAX_JSON_VALUES)
+    if document is None:
+        raise _refused(
+            f"Expected a JSON object of at most {MAX_JSON_VALUES} values as the request's body. Send larger tensors with"
+            " the binary extension."
+        )
     return document
 
 

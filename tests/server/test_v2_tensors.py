@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+import tracemalloc
 from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.json_input import parse_object
 from server.problems import Problem
 from server.v2_tensors import OutputTensor, encode_answer, parse_request
 
@@ -60,6 +62,18 @@ def test_images_in_any_shape_count_as_images() -> None:
     one = {"name": "image", "datatype": "BYTES", "shape": [2, 2], "parameters": {"binary_data_size": 16}}
     head = json.dumps({"inputs": [one]}).encode()
     assert status_of(head + bytes(16), len(head)) == 200
+
+
+def test_json_of_more_values_than_a_request_can_mean_is_refused_before_it_takes_memory() -> None:
+    small = b'{"inputs": [' + b"[]," * 300_000 + b"[]]}"
+    tracemalloc.start()
+    try:
+        assert parse_object(small, 100_000) is None
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert parse_object(small) is not None
+    assert [parse_object(data) for data in (b"", b"[1]", b"{", b"[" * 100_000, b"\xff")] == [None] * 5
 
 
 leaf = st.none() | st.booleans() | st.integers(-5, 300) | st.text(max_size=5) | st.floats(allow_nan=False)
