@@ -231,7 +231,7 @@ def _read_json(data: bytes) -> dict[str, Any]:
     document = parse_object(data, MAX_JSON_VALUES)
     if document is None:
         raise _refused(
-            f"Expected a JSON object of at most {MAX_JSON_VALUES} values as the request's body. Send larger tensors with"
+            f"Expected a JSON object of at most {MAX_JSON_VALUES} values as the request's body. Send larger ones with"
             " the binary extension."
         )
     return document
