@@ -150,6 +150,16 @@ class Certificate(Frozen):
     )
     limits: GateLimits
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if abs(self.full - self.value - self.loss.value) > _ROUNDING:
+            raise ValueError(
+                f"loss: expected {self.full - self.value:.6f}, full less value, found {self.loss.value:.6f}"
+            )
+        if (self.rejected_full is None) != (self.rejected is None):
+            raise ValueError("rejected: expected both shares of unknown images, or neither")
+        return self
+
     @property
     def failures(self) -> tuple[str, ...]:
         """What goes beyond the limits, a sentence part each; empty where the variant may serve."""
@@ -260,6 +270,8 @@ class Manifest(Frozen):
             raise ValueError("files: expected each name once")
         if MANIFEST_NAME in names or SIGNATURE_NAME in names:
             raise ValueError("files: the manifest and its signature cannot list themselves")
+        if len({variant.name for variant in self.variants}) != len(self.variants):
+            raise ValueError("variants: expected each name once")
         wanted = {self.golden, *(variant.file for variant in self.variants)}
         wanted |= {variant.golden for variant in self.variants if variant.golden is not None}
         if not wanted <= set(names):

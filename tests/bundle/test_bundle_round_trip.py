@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ from bundle.digests import check_files
 from bundle.errors import DigestMismatch, MalformedBundle, UnlistedFile, UnsupportedSchema, UntrustedKey
 from bundle.keys import SigningKey
 from bundle.load import load_bundle, read_manifest, unpack_bundle
-from bundle.manifest import Manifest
+from bundle.manifest import Manifest, parse_manifest
 from bundle.pack import describe_files, pack_bundle
 from bundle.signature import MESSAGE_PREFIX, parse_signature, sign_manifest
 from bundle.trust import TrustStore
@@ -53,6 +55,38 @@ def test_an_unpacked_bundle_loads_from_its_folder(signed_bundle, tmp_path: Path)
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [*signed_bundle.files, "manifest.json", "manifest.sig"]
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"name": "fp32"}, "variants: expected each name once"),
+        ({"certificate": {"value": 0.1}}, "loss: expected 0.800000, full less value, found 0.010000"),
+        ({"certificate": {"rejected": None}}, "rejected: expected both shares"),
+        ({"certificate": {"loss": {"value": float("nan")}}}, "finite number"),
+        ({}, None),
+    ],
+    ids=["two of one name", "another loss", "half of a share", "no number", "as it should be"],
+)
+def test_a_certificate_that_contradicts_itself_is_refused(
+    manifest: Manifest, changes: dict[str, Any], says: str | None
+):
+    """Whether a variant passed follows from its figures, so they have to agree."""
+    document = json.loads(manifest.to_bytes())
+    certificate = {
+        "provider": "CPUExecutionProvider", "split": "test", "images": 100, "metric": "accuracy", "full": 0.9,
+        "value": 0.89, "loss": {"value": 0.01}, "agreement": 0.98, "max_difference": 0.2, "decisions_flipped": 2,
+        "rejected_full": 0.01, "rejected": 0.02, "golden_tolerance": 0.1, "limits": {},
+    }  # fmt: skip
+    certificate |= changes.get("certificate", {})
+    variant = {**document["variants"][0], "name": "int8", "precision": "int8", **changes, "certificate": certificate}
+    document["variants"].append(variant)
+    data = json.dumps(document).encode()
+    if says is None:
+        assert parse_manifest(data).variants[1].may_serve
+        return
+    with pytest.raises(MalformedBundle, match=says):
+        parse_manifest(data)
 
 
 def test_unpacking_writes_nothing_when_the_key_is_unknown(signed_bundle, tmp_path: Path):

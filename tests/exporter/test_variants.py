@@ -294,8 +294,8 @@ def test_a_manifest_with_a_certificate_survives_the_way_through_bytes(int8_bundl
 @pytest.mark.parametrize(
     ("change", "failure"),
     [
-        ({"loss": {"value": 0.0101}}, "accuracy falls by 0.0101"),
-        ({"loss": {"value": 0.01}}, None),
+        ({"full": 0.9, "value": 0.8899, "loss": {"value": 0.0101}}, "accuracy falls by 0.0101"),
+        ({"full": 0.9, "value": 0.89, "loss": {"value": 0.01}}, None),
         ({"agreement": 0.969}, "0.9690 of the answers agree (at least 0.97)"),
         ({"agreement": 0.97}, None),
         ({"images": 1000, "rejected": 0.03, "rejected_full": 0.01}, "0.0300 of the images are called unknown"),
