@@ -70,7 +70,7 @@ def require_wrk() -> None:
 
 
 def run_wrk(target: Target, connections: int, seconds: float) -> Load:
-    """Keep `connections` requests under way for so long. wrk counts whole seconds, so `seconds` is rounded, to 1 at least."""
+    """Keep `connections` requests under way for so long. wrk counts whole seconds: `seconds` is rounded."""
     arguments = [part for header in target.headers.items() for part in header]
     command = [
         "wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds))}s",
