@@ -46,6 +46,7 @@ class Engine(Protocol):
         """Give back what it holds (memory, a share of a process). Not called while an `infer` runs."""
 
 
+Infer = Callable[[NDArray[np.uint8]], Scores]
 EngineFactory = Callable[[Manifest, bytes], Engine]
 """Builds the engine of one model from its manifest and the verified bytes of its graph."""
 
@@ -58,6 +59,11 @@ def is_ready(engine: Engine) -> bool:
 def progress_of(engine: Engine) -> str:
     """How far it is with getting ready, where it is not."""
     return str(getattr(engine, "progress", ""))
+
+
+def replicas_of(engine: Engine) -> tuple[Infer, ...]:
+    """What answers for it, one for each device that runs it: each has its own answers to prove."""
+    return tuple(getattr(engine, "replicas", (engine.infer,)))
 
 
 def check_manifest_tensors(manifest: Manifest) -> None:

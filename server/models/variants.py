@@ -26,7 +26,7 @@ from bundle.golden import Golden, replay_golden
 from bundle.load import Bundle
 from bundle.manifest import Certificate, Variant
 from bundle.preprocess import preprocess
-from server.engines.protocol import Engine, EngineFactory
+from server.engines.protocol import Engine, EngineFactory, replicas_of
 from server.engines.providers import CPU
 from server.errors import EngineError, VariantRefused
 
@@ -172,7 +172,7 @@ class _Builder:
                 )
             golden = Golden.from_bytes(files[variant.golden or manifest.golden])
             tolerance = GOLDEN_TOLERANCE if certificate is None else certificate.golden_tolerance
-            difference = replay_golden(golden, manifest, engine.infer, tolerance)
+            difference = max(replay_golden(golden, manifest, infer, tolerance) for infer in replicas_of(engine))
             engine.warm_up()
         except BaseException:
             engine.close()

@@ -88,6 +88,18 @@ def obedient_builder(options: HostOptions) -> HostedFactory:
     return build
 
 
+class LyingEngine(ObedientEngine):
+    def infer(self, images: Images, deadline: float | None = None) -> Scores:
+        probabilities, logits = super().infer(images)
+        return probabilities[:, ::-1], logits
+
+
+def builder_of_a_liar(options: HostOptions) -> HostedFactory:
+    """Device 1 answers wrongly."""
+    kind = LyingEngine if options.device == 1 else ObedientEngine
+    return lambda manifest, graph, progress: kind(manifest, graph, max(options.batch_sizes or (1,)))
+
+
 @dataclass
 class Rig:
     processes: EngineProcesses

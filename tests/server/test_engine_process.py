@@ -26,13 +26,19 @@ from engine_rig import (  # fmt: skip
     expected_scores,
     random_images,
 )
+from running_server import Install
 
+from bundle.decode import ImageLimits
+from bundle.errors import GoldenMismatch
+from bundle.load import load_bundle
+from bundle.trust import TrustStore
 from server.engines.onnx_runtime import OnnxRuntimeEngine, OnnxRuntimeOptions
 from server.engines.onnx_staging import BoundStaging
 from server.engines.process.pulse import EngineState
 from server.engines.process.staging import new_staging
 from server.engines.protocol import is_ready
 from server.errors import DeadlineExceeded, DeviceFailed, EngineError, EngineRestarting, GraphMismatch, QueueFull
+from server.models.loader import load_model
 
 
 def open_descriptors(pid: int) -> int:
@@ -181,6 +187,18 @@ def test_requests_go_to_every_device_and_around_one_that_is_down() -> None:
         for image in images:
             check_scores(engine.infer(image[None]), expected_scores(image[None]))
         rig.wait(lambda: rig.processes.status[1].models == 1, "the other is back")
+
+
+def test_every_device_proves_itself_before_a_model_serves(install: Install) -> None:
+    bundle = load_bundle(install.add_bundle(), TrustStore(install.home.trust_dir))
+    with engine_rig(devices=(0, 1)) as rig:
+        model = load_model(bundle, "default", "c.onsight", rig.processes.factory(), ImageLimits())
+        assert model.golden_difference < 1e-3
+        model.engine.close()
+    with engine_rig(devices=(0, 1), builder="engine_rig:builder_of_a_liar") as rig:
+        for _ in range(2):  # whichever device would be asked first
+            with pytest.raises(GoldenMismatch):
+                load_model(bundle, "default", "c.onsight", rig.processes.factory(), ImageLimits())
 
 
 def test_two_lanes_answer_as_one_does() -> None:

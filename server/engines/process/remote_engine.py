@@ -11,6 +11,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from server.engines.process.link import EngineLost, Link
 from server.engines.process.package import create_package
 from server.engines.process.pulse import EngineState
 from server.engines.process.remote_model import Package, Phase, RemoteModel, Runtime, expired, moment_of
-from server.engines.protocol import Scores
+from server.engines.protocol import Infer, Scores
 from server.engines.providers import CPU
 from server.errors import EngineError, EngineRestarting
 
@@ -89,6 +90,18 @@ class RemoteEngine:
             except EngineLost:
                 continue
         raise EngineRestarting("The model's process ended twice while it had this request. Try again in a moment.")
+
+    @property
+    def replicas(self) -> tuple[Infer, ...]:
+        """`infer` on each device that has loaded it."""
+        ready = [model for model in self._models if model.standing.phase is Phase.READY]
+        return tuple(partial(self._infer_on, model) for model in ready) or (self.infer,)
+
+    def _infer_on(self, model: RemoteModel, images: NDArray[np.uint8]) -> Scores:
+        try:
+            return model.infer(images, moment_of(None, LONGEST_WAIT_S), alone=False)
+        except EngineLost:
+            raise EngineRestarting("The model's process ended while it proved itself. It is tried again.") from None
 
     def warm_up(self) -> None:
         """The engine process warms itself up; this takes the way there once."""
