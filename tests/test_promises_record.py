@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.promises.promise import Outcome, Promise
-from benchmarks.promises.record import BEGIN, END, record
+from benchmarks.promises.record import SECTION, record
+from benchmarks.sections import markers
 
 ONE, TWO = (Promise(name, f"the promise {name}", lambda _: Outcome("", kept=True)) for name in ("one", "two"))
 BOTH = (ONE, TWO)
@@ -29,7 +30,7 @@ def test_a_table_is_added_once_and_its_rows_are_replaced_one_by_one(tmp_path: Pa
     text = results.read_text()
     assert text.startswith("# Measured\n\nbefore\n")
     assert text.endswith("\nafter\n")
-    assert text.count(BEGIN) == text.count(END) == 1
+    assert [text.count(marker) for marker in markers(SECTION)] == [1, 1]
 
 
 def test_every_promise_of_serving_is_in_the_catalogue_once() -> None:
