@@ -79,7 +79,8 @@ class ServerSettings(BaseSettings):
         default=30.0,
         gt=0,
         le=3600,
-        description="Seconds that a request may wait for its turn before it gets 503 in place of an answer.",
+        description="Seconds that a request may wait for its turn, and for an engine process, before it gets 503 in"
+        " place of an answer.",
     )
     max_connections: int = Field(
         default=4096,
@@ -90,7 +91,8 @@ class ServerSettings(BaseSettings):
     max_buffered_bytes: int = Field(
         default=256 * 1024 * 1024,
         ge=1024 * 1024,
-        description="Bytes of requests on their way that each worker holds in memory; beyond it, uploads wait.",
+        description="Bytes of requests on their way that each worker holds in memory; beyond it, uploads wait, all but"
+        " the fastest.",
     )
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(CPU,),
