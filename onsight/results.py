@@ -51,10 +51,14 @@ def as_dict(answer: Answer) -> dict[str, Any]:
 def copy_by_label(answers: Iterable[Answer], root: Path, out: Path, labels: Sequence[str]) -> Iterator[Answer]:
     """Copy each image to out/LABEL/ for every label claimed of it, below the folders it came from, and pass it on.
 
-    labels: all that the model knows, so that each has a folder of its own.
+    labels: all that the model knows, so that each has a folder of its own. A server may have another model later.
     """
-    names = folder_names(labels)
+    known = list(labels)
+    names = folder_names(known)
     for answer in answers:
+        if new := [label for label in answer.labels if label not in names]:
+            known += new
+            names = folder_names(known)
         folders = [names[label] for label in answer.labels]
         if answer.error is not None:
             folders = [UNREADABLE_FOLDER]
