@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from bundle.errors import ImageError
 from bundle.manifest import Task
 from server.context import context
-from server.models.model import Prediction, ServedModel
+from server.models.model import IMAGES_AT_ONCE, Prediction, ServedModel
 from server.problems import problem_of
 from server.request_facts import deadline_of, queue_seconds
 from server.uploads import Upload, read_image
@@ -126,9 +126,15 @@ def count_predictions(model: ServedModel, answers: Sequence[Prediction | ImageEr
         len(answers),
         queue_seconds(request.environ),
         sum(each.decode_ms for each in good),
-        max((each.inference_ms for each in good), default=0.0),
+        inference_ms_of(answers),
         perf_counter() - g.started,
     )
+
+
+def inference_ms_of(answers: Sequence[Prediction | ImageError]) -> float:
+    """Of all runs of one request; images that ran together have one time."""
+    runs = (answers[at : at + IMAGES_AT_ONCE] for at in range(0, len(answers), IMAGES_AT_ONCE))
+    return sum(max((each.inference_ms for each in run if isinstance(each, Prediction)), default=0.0) for run in runs)
 
 
 def bare_scores(prediction: Prediction) -> list[BareScore]:
@@ -174,11 +180,10 @@ def many_answers(
         results.append(result)
     good = [each for each in answers if isinstance(each, Prediction)]
     decode_ms = sum(each.decode_ms for each in good)
-    inference_ms = max((each.inference_ms for each in good), default=0.0)
     return {
         **_head(model),
         "results": results,
-        "timings_ms": _timings(decode_ms, inference_ms, started, queue_s),
+        "timings_ms": _timings(decode_ms, inference_ms_of(answers), started, queue_s),
         "request_id": request_id,
     }
 

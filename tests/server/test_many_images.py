@@ -10,6 +10,11 @@ import pytest
 from color_bundle import BLUE, GREEN, RED
 from running_server import Reply, Served
 
+from bundle.decide import Decision
+from bundle.errors import CorruptImage
+from server.models.model import IMAGES_AT_ONCE, Prediction
+from server.routes.answers import inference_ms_of
+
 V1 = "/v1/predict/default/colours"
 JSON = {"Content-Type": "application/json"}
 
@@ -40,6 +45,14 @@ def test_a_form_with_many_files_gets_an_answer_for_each(served: Served) -> None:
     assert [each["problem"]["code"] for each in results[1:3]] == ["IMAGE_UNSUPPORTED", "IMAGE_EMPTY"]
     assert all(len(each["scores"]) == 1 for each in results if "scores" in each)
     assert {"project", "model", "version", "task", "timings_ms", "request_id"} < set(reply.json)
+
+
+def test_images_beyond_one_run_add_their_time() -> None:
+    decision = Decision((), (), False)
+    first = [Prediction(decision, 1.0, 30.0)] * (IMAGES_AT_ONCE - 1)
+    answers = [CorruptImage("unreadable"), *first, Prediction(decision, 1.0, 7.0), CorruptImage("unreadable")]
+    assert inference_ms_of(answers) == 37.0
+    assert inference_ms_of([]) == 0.0
 
 
 def test_json_carries_one_image_or_many(served: Served) -> None:
