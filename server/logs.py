@@ -15,7 +15,7 @@ from typing import Any, Literal
 from gunicorn import glogging
 
 # What every LogRecord has by itself; anything else came in through `extra=` and is a field of the event.
-_NEEDS_QUOTES = re.compile(r'[\s"=]')
+_NEEDS_QUOTES = re.compile(r'[\s"=\x00-\x1f]')  # a control character could rewrite what a terminal shows
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
