@@ -66,7 +66,10 @@ class EngineBuilder:
         self._lock = threading.Lock()
 
     def build(self, manifest: Manifest, graph: bytes, progress: Progress = lambda _text: None) -> Engine:
-        """Raises ProviderMismatch, GraphMismatch, or EngineError when no provider that may runs the graph."""
+        """Raises ProviderMismatch, GraphMismatch, or EngineError when no provider that may runs the graph.
+
+        ModuleNotFoundError where ONNX Runtime is not installed; a missing TensorRT is a ProviderMismatch.
+        """
         options = self._options
         tried = options.providers if options.fallback else options.providers[:1]
         refusals: list[tuple[str, EngineError]] = []
@@ -74,8 +77,8 @@ class EngineBuilder:
             for name in tried:
                 try:
                     engine = self._build_on(name, manifest, graph, progress)
-                except GraphMismatch:
-                    raise  # the bundle is wrong, whatever runs it
+                except (GraphMismatch, ModuleNotFoundError):
+                    raise  # the bundle is wrong, or the install, whatever runs it
                 except Exception as error:  # whatever a runtime throws must not keep a later provider from serving
                     refusals.append((name, _as_engine_error(name, error)))
                     if len(tried) > 1:

@@ -84,7 +84,7 @@ def test_an_image_is_sent_with_the_visitors_token(page: playwright.Page, served:
 def test_a_token_of_another_scope_is_told_so(page: playwright.Page, served: Served) -> None:
     page.get_by_role("button", name="Token").click()
     give_token(page, served.tokens[Scope.METRICS])
-    for call, text in (("#v1_list_models", "SCOPE_MISSING"), ("#metrics_exposition", "nv_inference_count")):
+    for call, text in (("#v1_list_models", "SCOPE_MISSING"), ("#metrics_exposition", "# TYPE onsight_")):
         page.locator(call).get_by_text("Try it").click()
         page.locator(call).get_by_role("button", name="Send").click()
         playwright.expect(page.locator(call).get_by_role("status")).to_contain_text(text)
