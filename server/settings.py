@@ -264,6 +264,11 @@ class ServerSettings(BaseSettings):
             raise ValueError("providers: expected at least one, for example cpu")
         if ONNX_RUNTIME_TENSORRT in self.providers:
             raise ValueError(f"providers: expected `tensorrt`, which is TensorRT itself, found {ONNX_RUNTIME_TENSORRT}")
+        if len(self.devices) > 1 and not self.uses_engine_processes:
+            raise ValueError(
+                f"devices: expected one where models run in the workers, found {list(self.devices)}; each device needs a"
+                " process of its own: set arrangement to engine_process"
+            )
         return self
 
     @model_validator(mode="after")

@@ -44,6 +44,13 @@ def test_a_setting_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
         ServerSettings(**wrong)  # type: ignore[arg-type]
 
 
+def test_several_devices_need_processes_of_their_own() -> None:
+    with pytest.raises(ValidationError, match="set arrangement to engine_process"):
+        ServerSettings(devices="0,1")
+    assert ServerSettings(devices="0,1", arrangement="engine_process").devices == (0, 1)
+    assert ServerSettings(devices="0,1", providers="cuda").devices == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("host", "loopback"),
     [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False),
