@@ -266,8 +266,8 @@ class ServerSettings(BaseSettings):
             raise ValueError(f"providers: expected `tensorrt`, which is TensorRT itself, found {ONNX_RUNTIME_TENSORRT}")
         if len(self.devices) > 1 and not self.uses_engine_processes:
             raise ValueError(
-                f"devices: expected one where models run in the workers, found {list(self.devices)}; each device needs a"
-                " process of its own: set arrangement to engine_process"
+                f"devices: expected one where models run in the workers, found {list(self.devices)}; each device needs"
+                " a process of its own: set arrangement to engine_process"
             )
         return self
 
