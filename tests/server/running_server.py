@@ -102,7 +102,7 @@ class RunningServer:
         finally:
             connection.close()
 
-    def wait_for_status(self, status: int, seconds: float = 20) -> Reply:
+    def wait_for_status(self, status: int, seconds: float = 60) -> Reply:
         """Poll /health/ready until it answers with this status."""
         end = time.monotonic() + seconds
         while True:
@@ -114,6 +114,13 @@ class RunningServer:
             except OSError:
                 pass
             assert time.monotonic() < end, f"no {status} from /health/ready in {seconds} s: {self.log}"
+            time.sleep(0.05)
+
+    def wait_for_workers(self, token: str, count: int = 2) -> None:
+        """Until so many serve: a server answers as soon as its first worker does."""
+        end = time.monotonic() + 60
+        while self.ask("GET", "/v1/models", token=token).json["workers"] != {"count": count, "in_step": True}:
+            assert time.monotonic() < end, self.log
             time.sleep(0.05)
 
     def stop(self) -> int:

@@ -100,6 +100,7 @@ def test_a_full_disk_stops_changes_and_no_prediction(
     tokens = {scope: small.add_token(scope.value, scope) for scope in (Scope.PREDICT, Scope.ADMIN, Scope.METRICS)}
     with running(small, tmp_path, workers="2", watch_interval_s="0.2", log_format="json") as server:
         server.wait_for_status(200)
+        server.wait_for_workers(tokens[Scope.PREDICT])
         predict_all(server, tokens[Scope.PREDICT])
         before = worker_pids(server)
         ballast = fill(disk)

@@ -86,14 +86,6 @@ def worker_pids(server: RunningServer) -> list[int]:
     return [int(pid) for pid in children.split()]
 
 
-def wait_for_workers(server: RunningServer, token: str, count: int = 2) -> None:
-    """Until so many serve: a server answers as soon as its first worker does."""
-    end = time.monotonic() + 60
-    while server.ask("GET", "/v1/models", token=token).json["workers"] != {"count": count, "in_step": True}:
-        assert time.monotonic() < end, server.log
-        time.sleep(0.05)
-
-
 def look_now(server: RunningServer, admin: str) -> None:
     """All workers look at the folder and are done: any change by name does that."""
     reply = server.ask("POST", "/v1/models/default/colours/load", b"", admin)
@@ -165,7 +157,7 @@ def test_whatever_is_put_in_its_place_the_model_serves_on(
     token, admin = install.add_token(), install.add_token("admin", Scope.ADMIN)
     server = serve(workers="2", watch_interval_s="0")
     server.wait_for_status(200)
-    wait_for_workers(server, token)
+    server.wait_for_workers(token)
     codes = set()
     with Load(server, token, clients=2) as load:
         for spoil in BAD_BUNDLES.values():
@@ -194,6 +186,7 @@ def test_after_a_crash_and_after_a_restart_the_earlier_copy_serves(install: Inst
     token = install.add_token()
     server = serve(workers="2", watch_interval_s="0.2")
     server.wait_for_status(200)
+    server.wait_for_workers(token)
     path.write_text("bad")
     wait_for_failure(server, token)
     with Load(server, token, clients=2) as load:
@@ -217,6 +210,7 @@ def test_a_models_folder_that_is_away_stops_nothing_and_its_return_is_noticed(in
     token = install.add_token()
     server = serve(workers="2", watch_interval_s="0.2")
     server.wait_for_status(200)
+    server.wait_for_workers(token)
     away = install.models.rename(install.models.with_name("away"))
     time.sleep(0.6)
     (killed, _) = worker_pids(server)
@@ -234,6 +228,7 @@ def test_sighup_to_all_processes_ends_none(install: Install, serve: Serve) -> No
     token = install.add_token()
     server = serve(workers="2", watch_interval_s="0")
     server.wait_for_status(200)
+    server.wait_for_workers(token)
     before = worker_pids(server)
     install.add_bundle(version="2")
     for pid in (*before, server.process.pid):  # what a closing terminal does
@@ -248,7 +243,7 @@ def test_models_are_loaded_and_unloaded_by_name_in_all_workers(install: Install,
     token, admin = install.add_token(), install.add_token("admin", Scope.ADMIN)
     server = serve(workers="3")
     server.wait_for_status(200)
-    wait_for_workers(server, token, 3)
+    server.wait_for_workers(token, 3)
     wait_for_versions(server, token, {"2"})
 
     def change(what: str, document: Any = None, path: str = "/v1/models/default/colours") -> Any:

@@ -186,8 +186,10 @@ def test_a_client_that_does_not_read_holds_no_thread(install: Install, serve: Se
 
 def test_connections_are_spread_evenly_over_the_workers(install: Install, serve: Serve) -> None:
     install.add_bundle()
+    token = install.add_token()
     server = serve(workers="2", log_format="json", log_level="debug", keepalive_s="60")
     server.wait_for_status(200)
+    server.wait_for_workers(token)
     time.sleep(1)
     with ExitStack() as stack:
         for _ in range(20):
