@@ -209,11 +209,15 @@ class ReadyModel(AsDict):
 
 @dataclass(frozen=True, slots=True)
 class Health(AsDict):
-    """ready: predictions are welcome.  status: "ready", or why not: "loading", "draining", "no_models", ..."""
+    """ready: predictions are welcome.  status: "ready", or why not: "loading", "draining", "no_models", ...
+
+    failed_bundles: how many do not serve; the server's log and `GET /v1/models` say why.
+    """
 
     ready: bool
     status: str
     models: tuple[ReadyModel, ...]
+    failed_bundles: int
 
     @classmethod
     def from_answer(cls, http_status: int, document: Document) -> Self:
@@ -221,4 +225,4 @@ class Health(AsDict):
             ReadyModel(each["project"], each["name"], each["version"], each["provider"], each.get("device", ""))
             for each in document["models"]
         )
-        return cls(http_status == 200, str(document["status"]), models)
+        return cls(http_status == 200, str(document["status"]), models, len(document.get("failed", ())))

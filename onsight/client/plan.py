@@ -129,8 +129,9 @@ class Plan:
             if len(names) != 1:
                 raise AddressError(
                     "model: expected its name, since the server has"
-                    f" {', '.join(sorted(map(str, names))) or 'none'}. Name it, or add /api/predict/PROJECT/MODEL to"
-                    " the server's address."
+                    f" {', '.join(sorted(map(str, names))) or 'none'}. Name it (`onsight predict"
+                    " MODEL IMAGES --server ...`, `Client(url, model=...)`), or add /api/predict/PROJECT/MODEL to the"
+                    " server's address."
                 )
             (self.model,) = names
         return self.model

@@ -30,10 +30,16 @@ def command(url: str | None) -> None:
         raise click.UsageError(str(error)) from error
     with client:
         found = client.health()
+    remark = ""
+    if found.failed_bundles:
+        remark = f"; {_counted(found.failed_bundles, 'bundle')} failed: the server's log says why"
     if not found.ready:
-        raise click.ClickException(f"{url}: expected it to be ready, found it {found.status}.")
-    count = len(found.models)
-    click.echo(f"ready: {count} model{'' if count == 1 else 's'}")
+        raise click.ClickException(f"{url}: expected it to be ready, found it {found.status}{remark}.")
+    click.echo(f"ready: {_counted(len(found.models), 'model')}{remark}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _own_url() -> str:

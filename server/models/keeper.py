@@ -189,6 +189,8 @@ class Keeper:
         if changed:
             counts = {"models": len(table.slots), "failed": len(table.failures), "standby": len(table.standby)}
             log.info("models published", extra=counts)
+            if not table.slots and not table.failures:
+                log.warning("no bundle serves yet: put an .onsight file into the models folder")
         if changed:
             give_back_memory()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,24 @@ def test_a_ready_server_is_found_through_the_environment_that_it_was_started_wit
         found = health(install, server.port, host="0.0.0.0")
         assert (found.returncode, found.stdout) == (0, "ready: 1 model\n"), found.stderr
         assert health(install, free_port(), f"http://127.0.0.1:{server.port}").returncode == 0
+
+
+def test_bundles_that_do_not_serve_are_counted(install: Install, tmp_path: Path) -> None:
+    install.add_bundle()
+    (install.models / "bad.onsight").write_bytes(b"no bundle")
+    with running(install, tmp_path) as server:
+        server.wait_for_status(200)
+        found = health(install, server.port)
+        said = "ready: 1 model; 1 bundle failed: the server's log says why\n"
+        assert (found.returncode, found.stdout) == (0, said), found.stderr
+
+
+def test_an_empty_folder_is_remarked_in_the_log(install: Install, tmp_path: Path) -> None:
+    with running(install, tmp_path) as server:
+        end = time.monotonic() + 30
+        while "no bundle serves yet" not in server.log:
+            assert time.monotonic() < end, server.log
+            time.sleep(0.1)
 
 
 def test_a_server_that_speaks_tls_is_asked_over_tls(install: Install, tmp_path: Path) -> None:
