@@ -5,8 +5,8 @@ send. So a slow client costs memory and no thread; what waits is counted, bounde
 metrics and pages have threads of their own, which no prediction can take. Nothing here knows of models.
 
 Built on Gunicorn's Worker, parser and response; its own workers give a thread to whoever has sent a first byte.
-A little over 400 lines, since these are the transitions of one state machine and are read together; what a connection, a
-request's framing and a refusal are stands beside it.
+A little over 400 lines, since these are the transitions of one state machine and are read together; what a connection,
+the framing of a request and a refusal are stands beside it.
 """
 
 from __future__ import annotations
