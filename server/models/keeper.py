@@ -239,6 +239,12 @@ class Keeper:
             return self._failures.failure(error, file, version.name, version.version)
         except OnsightError as error:
             failure = self._failures.failure(error, file, version.name, version.version)
+        except ModuleNotFoundError as error:  # the install's fault, and not the bundle's
+            missing = EngineError(
+                f"engine: expected the Python package {error.name}, found that it is not installed. Install Onsight's"
+                " extra 'server' (CPU) or 'gpu' (CUDA)."
+            )
+            failure = self._failures.failure(missing, file, version.name, version.version)
         except Exception as error:  # whatever a runtime throws must not keep the others from serving
             failed = EngineError(f"graph: it fails when it runs ({type(error).__name__}). Export it again.")
             failure = self._failures.failure(failed, file, version.name, version.version, cause=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,16 @@ class Kept:
     @property
     def failed(self) -> dict[str, tuple[str, bool]]:
         return {failure.file_name: (failure.code, failure.kept) for failure in self.registry.failures}
+
+
+def test_a_missing_runtime_is_the_installs_fault_and_not_the_bundles(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install.add_bundle()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    (failure,) = Kept(install).registry.failures
+    assert "expected the Python package onnxruntime" in failure.reason
+    assert "extra 'server'" in failure.reason
 
 
 def test_a_bundle_that_lands_serves_and_one_that_goes_stops(install: Install) -> None:
