@@ -1,4 +1,7 @@
-"""Decoding: the right pixels for the unusual, an ImageError for the hostile, nothing else for anything."""
+"""Decoding: the right pixels for the unusual, an ImageError for the hostile, nothing else for anything.
+
+Over 400 lines: one short test an oddity, all with the same makers of bytes.
+"""
 
 from __future__ import annotations
 
