@@ -131,7 +131,10 @@ class GateLimits(Frozen):
 class Certificate(Frozen):
     """How a variant compares with full precision on held-out images; whether it passed follows from the figures."""
 
-    provider: str = Field(description="ONNX Runtime execution provider that it was measured on and may serve on")
+    provider: str = Field(
+        description="ONNX Runtime execution provider that it was measured on; it serves there alone, unless the variant"
+        " names others"
+    )
     split: Literal["test", "validation"]
     images: int = Field(ge=1)
     metric: Literal["accuracy", "mean_average_precision"]
@@ -191,6 +194,7 @@ class Variant(Frozen):
 
     golden: a file of this variant's own golden answers; None where the manifest's are meant.
     certificate: of a variant of lower precision. One that has none, or whose figures do not pass, never serves.
+    serves_on: what it was made for, where that is not what it was measured on: a form for GPUs, made without one.
     """
 
     name: str
@@ -199,10 +203,18 @@ class Variant(Frozen):
     parity: ParityReport
     golden: FileName | None = None
     certificate: Certificate | None = None
+    serves_on: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
     @property
     def may_serve(self) -> bool:
         return self.precision == "fp32" or (self.certificate is not None and self.certificate.passed)
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Names of `bundle.runtimes` that may run it; empty for any."""
+        if self.serves_on is not None:
+            return self.serves_on
+        return () if self.certificate is None else (self.certificate.provider,)
 
     @model_serializer(mode="wrap")
     def _without_what_it_has_not(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

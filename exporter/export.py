@@ -38,7 +38,7 @@ from exporter.evidence import Evidence, gather_evidence, golden_bytes
 from exporter.graph import INPUT, LOGITS, PROBABILITIES, ServedClassifier, build_onnx
 from exporter.parity import cpu_infer, make_reference, prove_parity
 from exporter.recorded import check_statistics, read_recorded
-from exporter.variants.make import LeftOut, Made, Material, check_variants, make_int8
+from exporter.variants.make import LeftOut, Made, Material, check_variants, make_variant
 from trainer.data.snapshot import Snapshot
 from trainer.head import Classifier
 from trainer.run import ModelChoice, ModelDescription, Run
@@ -79,8 +79,8 @@ def export_run(
 ) -> Exported:
     """Export the best or last model of a run and return what was written.
 
-    images, backbone: where the run's images and backbone lie now, if they have moved.  variants: `fp32`, and with it
-    what else is to be made.  limits: what these may lose.  require_variants: whether one that is left out is an error.
+    images, backbone: where the run's images and backbone lie now, if they have moved.  variants: see
+    `check_variants`.  limits: what these may lose.  require_variants: whether one that is left out is an error.
     Raises RunError, SnapshotError or BackboneError for an incomplete run, ParityError where a proof fails, ExportError
     for all else (a name, no images, a place that cannot be written); then nothing is written.
     """
@@ -122,7 +122,7 @@ def export_run(
     material = Material(
         graph, snapshot, root, spec, description.task, statistics, recorded, evidence.images, golden
     )  # fmt: skip
-    outcomes = [make_int8(material, limits, at)] if "int8" in wanted else []
+    outcomes = [make_variant(each, material, limits, at) for each in wanted[1:]]
     made = [outcome for outcome in outcomes if isinstance(outcome, Made)]
     left_out = tuple(outcome for outcome in outcomes if isinstance(outcome, LeftOut))
     if left_out and require_variants:

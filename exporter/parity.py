@@ -52,10 +52,11 @@ def make_reference(
     return Reference(images, probabilities_from_logits(logits, task, temperature), logits, recorded)
 
 
-def cpu_infer(onnx_bytes: bytes, *, optimise: bool = True) -> Infer:
+def cpu_infer(onnx_bytes: bytes, *, optimise: bool = True, integers: bool = True) -> Infer:
     """The graph on ONNX Runtime's CPU provider, with the settings of the server's engine.
 
-    optimise: False computes each node as it stands, without the runtime's fused kernels.
+    optimise: False computes each node as it stands, without the runtime's fused kernels.  integers: False computes a
+    quantised graph in floats, as exactly as a GPU's wide sums do.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -63,6 +64,8 @@ def cpu_infer(onnx_bytes: bytes, *, optimise: bool = True) -> Infer:
     options.log_severity_level = 3
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not integers:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     session = ort.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
 
     def infer(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

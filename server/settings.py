@@ -105,11 +105,12 @@ class ServerSettings(BaseSettings):
         description="Serve on a later provider of the list what the earlier ones cannot run. What really runs shows in"
         " `/health/ready`, `/v1/models` and `/metrics`.",
     )
-    precision: Literal["auto", "fp32", "int8"] = Field(
+    precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
         default="auto",
         description="Which form of a model serves. `auto`: of full precision and the variants that are certified for"
         " what really runs it, the one that a few timed images at loading find fastest. `fp32`: full precision alone."
-        " `int8`: that variant alone; a bundle without a certified one does not serve.",
+        " `fp16`, `int8`: that precision alone; a bundle without a certified variant of it, made for what runs models"
+        " here, does not serve.",
     )
     intra_op_threads: int = Field(
         default=1,

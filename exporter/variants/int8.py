@@ -15,10 +15,8 @@ What was measured to matter, on MobileNetV2 (docs/adr/0007-int8.md):
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +30,10 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from exporter.errors import ExportError
 from exporter.graph import INPUT
+from exporter.variants.quiet import quiet
+from exporter.variants.regions import first_convolution, head_nodes, nodes_before_first_convolution
 from trainer.onnx_graph import strip_metadata
 
-HEAD = "classifier.head."  # its weights' names begin so
 PRODUCTS = ("MatMul", "Gemm")
 # Between two convolutions all stays in integers; the matrix products of a transformer take integers and give floats.
 AROUND_CONVOLUTIONS = ("Conv", "Add", "Clip", "Relu", "MaxPool", "AveragePool", "GlobalAveragePool", *PRODUCTS)
@@ -45,18 +44,18 @@ def quantize_int8(graph: bytes, images: NDArray[np.uint8]) -> bytes:
 
     Raises ExportError where the graph cannot be quantised.
     """
-    with tempfile.TemporaryDirectory(prefix="onsight-int8-") as name, _quiet():
+    with tempfile.TemporaryDirectory(prefix="onsight-int8-") as name, quiet():
         source, prepared, out = (Path(name) / f"{stage}.onnx" for stage in ("source", "prepared", "int8"))
         source.write_bytes(graph)
         try:
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
             model = onnx.load(prepared)
-            kept, op_types = _float_nodes(model.graph), _op_types(model.graph)
+            kept, op_types = float_nodes(model.graph), _op_types(model.graph)
             _correct_biases(model, images, kept)
             quantize_static(
                 model,
                 str(out),
-                _Images(images),
+                CalibrationImages(images),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(op_types),
                 nodes_to_exclude=sorted(kept),
@@ -78,7 +77,7 @@ def quantize_int8(graph: bytes, images: NDArray[np.uint8]) -> bytes:
     return data
 
 
-class _Images(CalibrationDataReader):  # type: ignore[misc]
+class CalibrationImages(CalibrationDataReader):  # type: ignore[misc]
     """One image at a time: more at once only take more memory."""
 
     def __init__(self, images: NDArray[np.uint8]) -> None:
@@ -94,24 +93,11 @@ def _op_types(graph: onnx.GraphProto) -> Sequence[str]:
     return AROUND_CONVOLUTIONS if kinds.count("Conv") > sum(map(kinds.count, PRODUCTS)) else PRODUCTS
 
 
-def _float_nodes(graph: onnx.GraphProto) -> set[str]:
+def float_nodes(graph: onnx.GraphProto) -> set[str]:
     """Names of the nodes up to the first convolution, it included, and from the head's first node on."""
-    nodes = list(graph.node)
-    first = next((node for node in nodes if node.op_type == "Conv"), None)
-    kept: set[str] = set()
-    if first is not None:
-        producers = {output: node for node in nodes for output in node.output}
-        waiting = [first]
-        while waiting:
-            node = waiting.pop()
-            kept.add(node.name)
-            waiting += [producers[name] for name in node.input if name in producers]
-    after: set[str] = {tensor.name for tensor in graph.initializer if tensor.name.startswith(HEAD)}
-    for node in nodes:  # ONNX orders them: inputs before their use
-        if after.intersection(node.input):
-            after.update(node.output)
-            kept.add(node.name)
-    return kept
+    first = first_convolution(graph)
+    kept = nodes_before_first_convolution(graph) | head_nodes(graph)
+    return kept if first is None else kept | {first.name}
 
 
 def _is_depthwise(node: onnx.NodeProto, weight: onnx.TensorProto) -> bool:
@@ -176,14 +162,3 @@ def _channel_means(
         for name, found in zip(names, session.run(list(names), {INPUT: image[None]}), strict=True):
             sums[name] = sums[name] + found.mean(axis=(0, *range(2, found.ndim)), dtype=np.float64)
     return {name: total / len(images) for name, total in sums.items()}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The quantiser advises on its root logger what is done here already."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -1,6 +1,8 @@
 """Make the variants that are asked for: build, prove at every batch size, measure, and keep those that pass.
 
-A variant that cannot be made or does not pass is left out with its reason; the bundle goes without it.
+A variant that cannot be made or does not pass is left out with its reason; the bundle goes without it. Those for GPUs
+are made and measured on a CPU too, node by node as their graphs say; what a GPU makes of them, the server holds against
+their golden answers before one serves (docs/adr/0011-gpu-variants.md).
 """
 
 from __future__ import annotations
@@ -8,26 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bundle.golden import Golden, Infer
-from bundle.manifest import GateLimits, ParityReport, PreprocessSpec, Task, Variant
+from bundle.manifest import GateLimits, ParityReport, Precision, PreprocessSpec, Task, Variant
 from bundle.preprocess import preprocess
+from bundle.runtimes import CPU, CUDA, TENSORRT
 from exporter.errors import ExportError
 from exporter.evidence import spread, unchanged_images
 from exporter.parity import BATCH_SIZES, cpu_infer, decisions_flipped, full_batches
+from exporter.variants.fp16 import convert_fp16
 from exporter.variants.gate import MOST_TOLERANCE, answer_held_out, measure
 from exporter.variants.int8 import quantize_int8
+from exporter.variants.int8_tensorrt import quantize_int8_tensorrt
 from trainer.data.snapshot import Snapshot
 from trainer.data.split import Split
 from trainer.statistics import Statistics
 
 CALIBRATION_IMAGES: Final = 128
-CPU: Final = "CPUExecutionProvider"
-VARIANTS: Final = ("fp32", "int8")
+VARIANTS: Final = ("fp32", "fp16", "int8", "int8-tensorrt")
+GROUPS: Final = {"cpu": ("fp32", "int8"), "gpu": ("fp32", "fp16", "int8-tensorrt"), "all": VARIANTS}
 
 
 @dataclass(frozen=True)
@@ -63,43 +68,87 @@ class LeftOut:
     reason: str
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a variant is made. doing: in a word, for whoever waits.  serves_on: see `bundle.manifest.Variant`.
+
+    infer, other_kernels: how its graph is measured, and what else may compute it, to see how far kernels part.
+    """
+
+    precision: Precision
+    doing: str
+    build: Callable[[Material], bytes]
+    infer: Callable[[bytes], Infer]
+    other_kernels: Callable[[bytes], Infer]
+    serves_on: tuple[str, ...] | None = None
+
+
+# Functions are looked up when they are called: an export of one variant needs no other's.
+RECIPES: Final = {
+    "fp16": Recipe(
+        "fp16", "converting to",
+        build=lambda material: convert_fp16(material.graph),
+        infer=lambda graph: cpu_infer(graph, optimise=False),  # rounds behind each node: fused kernels leave that out
+        other_kernels=lambda graph: cpu_infer(graph),
+        serves_on=(CUDA, TENSORRT),
+    ),
+    "int8": Recipe(
+        "int8", "quantising to",
+        build=lambda material: quantize_int8(material.graph, _calibration_images(material)),
+        infer=lambda graph: cpu_infer(graph),
+        other_kernels=lambda graph: cpu_infer(graph, optimise=False),
+    ),
+    "int8-tensorrt": Recipe(
+        "int8", "quantising to",
+        build=lambda material: quantize_int8_tensorrt(material.graph, _calibration_images(material)),
+        infer=lambda graph: cpu_infer(graph, optimise=False),  # a CPU's integers may overflow, a GPU's do not
+        other_kernels=lambda graph: cpu_infer(graph, integers=False),
+        serves_on=(TENSORRT,),
+    ),
+}  # fmt: skip
+
+
 def check_variants(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, each once, in the order of VARIANTS. Raises ExportError for an unknown one, or without fp32."""
-    unknown = sorted(set(names) - set(VARIANTS))
-    if unknown or "fp32" not in names:
+    """The names, each once, in the order of VARIANTS; a group's name stands for its variants.
+
+    Raises ExportError for an unknown one, or without fp32.
+    """
+    wanted = {variant for name in names for variant in GROUPS.get(name, (name,))}
+    if not wanted <= {*VARIANTS} or "fp32" not in wanted:
         found = ", ".join(names) or "none"
         raise ExportError(
-            f"variants: expected fp32, and with it any of {', '.join(VARIANTS[1:])}, found {found}. Full precision is"
-            " in every bundle: the others are measured against it."
+            f"variants: expected fp32, and with it any of {', '.join(VARIANTS[1:])} (or one of {', '.join(GROUPS)}),"
+            f" found {found}. Full precision is in every bundle: the others are measured against it."
         )
-    return tuple(name for name in VARIANTS if name in names)
+    return tuple(name for name in VARIANTS if name in wanted)
 
 
-def make_int8(material: Material, limits: GateLimits, step: Callable[[str], None]) -> Made | LeftOut:
-    """The int8 variant for CPUs. step: told what is being done."""
+def make_variant(name: str, material: Material, limits: GateLimits, step: Callable[[str], None]) -> Made | LeftOut:
+    """One variant, by its name in RECIPES. step: told what is being done, twice."""
+    recipe = RECIPES[name]
     try:
-        step("quantising to int8")
-        graph = quantize_int8(material.graph, _calibration_images(material))
-        step("measuring int8")
-        return _certified("int8", graph, material, limits)
+        step(f"{recipe.doing} {name}")
+        graph = recipe.build(material)
+        step(f"measuring {name}")
+        return _certified(name, recipe, graph, material, limits)
     except ExportError as error:
-        return LeftOut("int8", str(error).rstrip("."))
+        return LeftOut(name, str(error).rstrip("."))
 
 
-def _certified(name: Literal["int8"], graph: bytes, material: Material, limits: GateLimits) -> Made | LeftOut:
+def _certified(name: str, recipe: Recipe, graph: bytes, material: Material, limits: GateLimits) -> Made | LeftOut:
     try:
-        infer = cpu_infer(graph)
+        infer = recipe.infer(graph)
         infer(material.images[:1])
     except Exception as error:  # the runtime's errors share no base class
         raise ExportError(f"ONNX Runtime does not run the graph ({type(error).__name__}: {error})") from error
     held_out = answer_held_out(material.snapshot, material.root, material.spec, material.recorded, infer)
     alone = _one_by_one(infer, material.images)[0]  # (N,C)
-    in_floats = _one_by_one(cpu_infer(graph, optimise=False), material.images)[0]
-    apart = float(np.abs(alone - in_floats).max())
+    otherwise = _one_by_one(recipe.other_kernels(graph), material.images)[0]
+    apart = float(np.abs(alone - otherwise).max())
     if not apart <= MOST_TOLERANCE:
         raise ExportError(
             f"expected two kinds of kernels to differ by at most {MOST_TOLERANCE:g} of a probability, found"
-            f" {apart:.3g}: another CPU would give other answers than those that were measured"
+            f" {apart:.3g}: another machine would give other answers than those that were measured"
         )
     certificate = measure(held_out, material.task, material.statistics, limits, CPU, apart)
     if not certificate.passed:
@@ -109,11 +158,12 @@ def _certified(name: Literal["int8"], graph: bytes, material: Material, limits: 
     model_file, golden_file = f"model.{name}.onnx", f"golden.{name}.npz"
     variant = Variant(
         name=name,
-        precision=name,
+        precision=recipe.precision,
         file=model_file,
         parity=_prove_batches(infer, alone, material, certificate.golden_tolerance),
         golden=golden_file,
         certificate=certificate,
+        serves_on=recipe.serves_on,
     )
     golden = Golden(material.golden.images, *_one_by_one(infer, pixels))
     return Made(variant, {model_file: graph, golden_file: golden.to_bytes()})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-CPU: Final = "CPUExecutionProvider"
-CUDA: Final = "CUDAExecutionProvider"
-TENSORRT: Final = "TensorRT"
-"""NVIDIA TensorRT, driven directly. All other names are execution providers of ONNX Runtime."""
+from bundle.runtimes import CPU, CUDA, TENSORRT
+
+__all__ = ["CPU", "CUDA", "ONNX_RUNTIME_TENSORRT", "SHORT_NAMES", "TENSORRT"]
 
 SHORT_NAMES: Final = {"cpu": CPU, "cuda": CUDA, "tensorrt": TENSORRT}
 ONNX_RUNTIME_TENSORRT: Final = "TensorrtExecutionProvider"

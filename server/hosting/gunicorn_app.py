@@ -220,7 +220,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
             wishes=self._wishes,
             lock=self._run_folder.path / "loading.lock",
             every_version=settings.serve_versions == "all",
-            policy=VariantPolicy(settings.precision, self._run_folder.subfolder("variants")),
+            policy=VariantPolicy(settings.precision, self._run_folder.subfolder("variants"), settings.providers),
         )
         generation = -1
         looked_at = 0.0

@@ -24,7 +24,7 @@ from bundle.errors import GoldenMismatch
 from bundle.files import write_atomically
 from bundle.golden import Golden, replay_golden
 from bundle.load import Bundle
-from bundle.manifest import Certificate, Variant
+from bundle.manifest import Variant
 from bundle.preprocess import preprocess
 from server.engines.protocol import Engine, EngineFactory, replicas_of
 from server.engines.providers import CPU
@@ -32,21 +32,24 @@ from server.errors import EngineError, VariantRefused
 
 log = logging.getLogger("onsight.server")
 
-Wanted = Literal["auto", "fp32", "int8"]
+Wanted = Literal["auto", "fp32", "fp16", "int8"]
 GOLDEN_TOLERANCE: Final = 1e-3  # of a probability; a variant's own stands in its certificate
 ROUNDS: Final = 7
 LONGEST_S: Final = 1.0  # of measuring, beyond the second round
+BATCH_ON_ACCELERATOR: Final = 8  # one image tells little there: starting kernels takes longer than computing them
 WORTH_IT: Final = 0.95  # of full precision's time: a variant that gains less is not worth what it loses
 
 
 @dataclass(frozen=True, slots=True)
 class VariantPolicy:
     """precision: what may serve; `auto` measures.  notes: a folder where processes of one server share what they found;
-    None for a process of its own.
+    None for a process of its own.  providers: what is to run models, first choice first: of two variants of one
+    precision, the one that was made for it is tried first.
     """
 
     precision: Wanted = "fp32"
     notes: Path | None = None
+    providers: tuple[str, ...] = ()
 
 
 FULL_PRECISION: Final = VariantPolicy()
@@ -69,7 +72,7 @@ def choose_proven(bundle: Bundle, full: Variant, build_engine: EngineFactory, po
     """
     builder = _Builder(bundle, build_engine)
     if policy.precision != "auto" and policy.precision != full.precision:
-        return builder.prove(_certified(bundle, policy.precision))
+        return _first_that_runs(builder, _certified(bundle, policy))
     if not full.may_serve:
         raise _refused(bundle, full)
     others = [each for each in bundle.manifest.variants if each is not full] if policy.precision == "auto" else []
@@ -100,7 +103,7 @@ def _measure(builder: _Builder, full: Variant, others: list[Variant]) -> Proven:
     try:
         providers = proven[0].engine.providers
         for variant in others:
-            if variant.certificate is not None and _is_as_measured(variant.certificate, providers):
+            if _is_made_for(variant, providers):
                 try:
                     proven.append(builder.prove(variant))
                 except (EngineError, GoldenMismatch) as error:  # full precision serves all the same
@@ -113,9 +116,21 @@ def _measure(builder: _Builder, full: Variant, others: list[Variant]) -> Proven:
     return chosen
 
 
+def _first_that_runs(builder: _Builder, variants: Sequence[Variant]) -> Proven:
+    """Of one precision's variants, that which serves on what really runs it. The first one's refusal tells, if none."""
+    refusals: list[EngineError] = []
+    for variant in variants:
+        try:
+            return builder.prove(variant)
+        except EngineError as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
 def _fastest(builder: _Builder, proven: list[Proven]) -> Proven:
     """proven: full precision first."""
-    times_ms = time_engines({each.variant.name: each.engine for each in proven}, builder.image)
+    count = 1 if proven[0].engine.providers[0] == CPU else BATCH_ON_ACCELERATOR
+    times_ms = time_engines({each.variant.name: each.engine for each in proven}, builder.images(count))
     chosen, limit_ms = proven[0], WORTH_IT * times_ms[proven[0].variant.name]
     for each in proven[1:]:
         if times_ms[each.variant.name] < limit_ms:
@@ -125,8 +140,8 @@ def _fastest(builder: _Builder, proven: list[Proven]) -> Proven:
     return chosen
 
 
-def time_engines(engines: Mapping[str, Engine], image: NDArray[np.uint8]) -> dict[str, float]:
-    """Milliseconds for one image, (1,H,W,3) uint8, by name: the least of a few rounds, as nothing but noise adds to it.
+def time_engines(engines: Mapping[str, Engine], images: NDArray[np.uint8]) -> dict[str, float]:
+    """Milliseconds for a batch (N,H,W,3) uint8, by name: the least of a few rounds, as nothing but noise adds to it.
 
     Engines take turns, so that what else the machine does meets all of them.
     """
@@ -137,7 +152,7 @@ def time_engines(engines: Mapping[str, Engine], image: NDArray[np.uint8]) -> dic
             break
         for name, engine in engines.items():
             started = perf_counter()
-            engine.infer(image)
+            engine.infer(images)
             least[name] = min(least[name], perf_counter() - started)
     return {name: seconds * 1e3 for name, seconds in least.items()}
 
@@ -153,23 +168,22 @@ class _Builder:
     def warn(self, variant: Variant, reason: str) -> None:
         log.warning("variant does not serve", extra={**self.told, "variant": variant.name, "reason": reason})
 
-    @property
-    def image(self) -> NDArray[np.uint8]:
-        """The first golden image, (1,H,W,3)."""
+    def images(self, count: int) -> NDArray[np.uint8]:
+        """The first golden image so many times, (count,H,W,3)."""
         manifest = self._bundle.manifest
         golden = Golden.from_bytes(self._bundle.files[manifest.golden])
-        return preprocess(golden.images[0], manifest.preprocessing)[np.newaxis]
+        return np.repeat(preprocess(golden.images[0], manifest.preprocessing)[np.newaxis], count, axis=0)
 
     def prove(self, variant: Variant) -> Proven:
         manifest, files = self._bundle.manifest, self._bundle.files
         engine = self._build_engine(manifest, files[variant.file])
         try:
-            certificate = variant.certificate
-            if certificate is not None and not _is_as_measured(certificate, engine.providers):
+            if not _is_made_for(variant, engine.providers):
                 raise VariantRefused(
-                    f"{manifest.name}: expected variant {variant.name} to run on {certificate.provider}, as it was"
-                    f" measured, found {', '.join(engine.providers)}. Set ONSIGHT_PRECISION to auto or fp32."
+                    f"{manifest.name}: expected variant {variant.name} to run on {' or '.join(variant.runtimes)}, as it"
+                    f" was made for, found {', '.join(engine.providers)}. Set ONSIGHT_PRECISION to auto or fp32."
                 )
+            certificate = variant.certificate
             golden = Golden.from_bytes(files[variant.golden or manifest.golden])
             tolerance = GOLDEN_TOLERANCE if certificate is None else certificate.golden_tolerance
             difference = max(replay_golden(golden, manifest, infer, tolerance) for infer in replicas_of(engine))
@@ -180,21 +194,23 @@ class _Builder:
         return Proven(variant, engine, difference)
 
 
-def _is_as_measured(certificate: Certificate, providers: Sequence[str]) -> bool:
+def _is_made_for(variant: Variant, providers: Sequence[str]) -> bool:
     """providers: of an engine; of several devices all that run it.  An accelerator leaves some nodes to the CPU."""
-    return providers[0] == certificate.provider and {*providers} <= {certificate.provider, CPU}
+    runtimes = variant.runtimes
+    return not runtimes or (providers[0] in runtimes and {*providers} <= {*runtimes, CPU})
 
 
-def _certified(bundle: Bundle, precision: str) -> Variant:
-    found = [each for each in bundle.manifest.variants if each.precision == precision]
-    serving = next((each for each in found if each.may_serve), None)
-    if serving is not None:
-        return serving
+def _certified(bundle: Bundle, policy: VariantPolicy) -> list[Variant]:
+    """Variants of the precision that the setting names and that may serve, the likeliest to run here first."""
+    found = [each for each in bundle.manifest.variants if each.precision == policy.precision]
+    serving = [each for each in found if each.may_serve]
+    if serving:
+        return sorted(serving, key=lambda each: not _is_made_for(each, policy.providers[:1] or (CPU,)))
     if found:
         raise _refused(bundle, found[0])
     raise VariantRefused(
-        f"{bundle.manifest.name}: expected a variant of precision {precision}, as ONSIGHT_PRECISION says, found none."
-        " Export it with --variants fp32,int8, or set ONSIGHT_PRECISION to auto."
+        f"{bundle.manifest.name}: expected a variant of precision {policy.precision}, as ONSIGHT_PRECISION says, found"
+        " none. Export it with --variants all, or set ONSIGHT_PRECISION to auto."
     )
 
 

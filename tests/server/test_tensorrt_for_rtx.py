@@ -6,6 +6,7 @@ parser and builder and needs none, so where somebody has installed it the builde
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from color_bundle import SIDE, color_graph
 
 from bundle.archive import read_archive
 from bundle.manifest import parse_manifest
+from exporter.export import export_run
 from server.engines.tensorrt.builder import BuildRequest, build_plan
 from server.engines.tensorrt.library import TensorRTLog
 from server.errors import EngineError, GraphMismatch
@@ -49,6 +51,21 @@ def test_what_the_exporter_writes_is_parsed_without_a_complaint(trt: Any, reques
         graph = files[choose_variant(manifest).file]
         plan, _ = build(trt, graph, manifest.preprocessing.height, manifest.input.name)
         assert len(plan) > 1000
+
+
+def test_the_forms_for_gpus_are_parsed_and_built_and_that_for_cpus_is_not(
+    trt: Any, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    run, key = request.getfixturevalue("single_run").run, request.getfixturevalue("maker_key")
+    exported = export_run(run, tmp_path / "shapes.onsight", key, variants=("all",))
+    assert exported.left_out == ()
+    manifest, files = exported.manifest, read_archive(exported.path)
+    for variant in manifest.variants:
+        if variant.serves_on is not None:
+            plan, _ = build(trt, files[variant.file], manifest.preprocessing.height, manifest.input.name)
+            assert len(plan) > 1000
+    with pytest.raises(EngineError, match="cannot read it"):
+        build(trt, files["model.int8.onnx"], manifest.preprocessing.height, manifest.input.name)
 
 
 def test_a_graph_that_it_cannot_read_is_refused_with_the_parser_s_words(trt: Any) -> None:

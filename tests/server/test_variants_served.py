@@ -8,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from color_bundle import BLUE, GREEN, RED, SIDE, color_graph, make_manifest, run_graph
-from onnx import helper, numpy_helper
+from color_bundle import BLUE, GREEN, RED, SIDE, color_graph, make_manifest, run_graph, slow_graph
 from running_server import Install, RunningServer
 
 from bundle.decode import ImageLimits
@@ -40,33 +38,6 @@ CERTIFICATE = Certificate(
 )  # fmt: skip
 FAILED = CERTIFICATE.model_copy(update={"agreement": 0.5})
 AUTO = VariantPolicy("auto")
-
-
-def slow_graph(gain: float) -> bytes:
-    """The colour graph with two large products beside it, whose sum is added zero times: 100 times as slow."""
-    model = onnx.load_from_string(color_graph(gain))
-    graph = model.graph
-    random = np.random.default_rng(0)
-    for name, shape in (("wide", (96, 1536)), ("square", (1536, 1536))):
-        graph.initializer.append(numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name))
-    graph.initializer.append(numpy_helper.from_array(np.array([0, SIDE, 3 * SIDE], np.int64), "rows"))
-    graph.initializer.append(numpy_helper.from_array(np.float32(0), "nothing"))
-    product = next(node for node in graph.node if node.op_type == "MatMul")
-    place = list(graph.node).index(product) + 1
-    product.output[0] = "fast"
-    beside = [
-        helper.make_node("Reshape", ["floats", "rows"], ["flat"]),  # (N,H,W,3) -> (N,H,3W)
-        helper.make_node("MatMul", ["flat", "wide"], ["first"]),
-        helper.make_node("MatMul", ["first", "square"], ["second"]),
-        helper.make_node("ReduceMean", ["second", "axes"], ["summed"], keepdims=0),  # (N,H,1536) -> (N,)
-        helper.make_node("ReduceMean", ["summed"], ["scalar"], keepdims=0),
-        helper.make_node("Mul", ["scalar", "nothing"], ["zero"]),
-        helper.make_node("Add", ["fast", "zero"], ["logits"]),
-    ]
-    for offset, node in enumerate(beside):
-        graph.node.insert(place + offset, node)
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
 
 
 def add_bundle(
@@ -166,7 +137,7 @@ def test_a_bundle_from_before_certificates_serves_in_full_precision(install: Ins
 def test_a_variant_serves_only_where_it_was_measured(install: Install) -> None:
     path = add_bundle(install, CERTIFICATE.model_copy(update={"provider": CUDA}), full=slow_graph(0.04))
     assert precision_of(install, path, AUTO) == "fp32"
-    with pytest.raises(VariantRefused, match=f"to run on {CUDA}, as it was measured, found {CPU}"):
+    with pytest.raises(VariantRefused, match=f"to run on {CUDA}, as it was made for, found {CPU}"):
         load(install, path, VariantPolicy("int8"))
 
 
