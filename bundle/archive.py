@@ -1,4 +1,4 @@
-"""Read and write the archive that a bundle travels in: a stored zip, or the same files in a folder.
+"""Read and write the archive that a bundle travels in: a stored zip, plain or sealed, or the same files in a folder.
 
 The reader is our own and knows one layout alone: entries without gaps from byte 0, then the central directory, then the
 end record, then nothing. In this order: end record, count, central directory, names, kinds, sizes, places, and only
@@ -9,20 +9,22 @@ allow.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn, Protocol
+from typing import BinaryIO, Final, NoReturn, Protocol, cast
 
 from bundle.errors import MalformedBundle
 from bundle.files import atomic_file
+from bundle.sealed import Opener, Recipient, SealedReader, is_sealed, write_sealed
 
 _END = struct.Struct("<4s4H2LH")  # end of central directory
 _CENTRAL = struct.Struct("<4s6H3L5H2L")  # central directory header
@@ -32,6 +34,7 @@ _UTF8_NAME_FLAG: Final = 0x800
 _UNIX, _DOS_SPECIAL = 3, 0x18  # "made by" system; DOS bits of a directory and of a volume label
 _FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _HOW_TO_ZIP: Final = "Copy the bundle again, or pack its files with: zip -0 -X -D."
+_MAX_ENTRY_HEADERS: Final = 2048  # bytes of both headers of an entry, with room to spare
 _MAX_ZIP_BYTES: Final = 0xFFFF_FFFE  # beyond it a zip needs other records, which the reader does not know
 
 
@@ -47,6 +50,8 @@ class ArchiveLimits:
 class Archive(Protocol):
     """An opened archive whose list of entries has been checked; contents are checked as they are read."""
 
+    sealed: bool  # encrypted: what it holds is not to be written anywhere in plain
+
     @property
     def sizes(self) -> Mapping[str, int]:
         """Entry name -> size in bytes."""
@@ -55,8 +60,10 @@ class Archive(Protocol):
         """The whole content of one entry. Raises MalformedBundle."""
 
 
-def write_archive(out: Path, entries: Mapping[str, bytes]) -> None:
+def write_archive(out: Path, entries: Mapping[str, bytes], recipients: Sequence[Recipient] = ()) -> None:
     """Write a stored zip, whole or not at all; equal entries (in any order) give equal bytes.
+
+    recipients: encrypt it, so that they alone can read it; then no two writings are alike.
 
     Raises MalformedBundle for a name or size that `read_archive` would refuse, OSError where `out` cannot be written.
     """
@@ -66,24 +73,35 @@ def write_archive(out: Path, entries: Mapping[str, bytes]) -> None:
         _check_name(name)
     if sum(len(data) + 300 for data in entries.values()) > _MAX_ZIP_BYTES:
         raise MalformedBundle(f"archive: expected at most {_MAX_ZIP_BYTES} bytes in all. Leave files out.")
-    with atomic_file(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
+    with atomic_file(out) as file:
+        if not recipients:
+            _write_zip(file, entries)
+        else:  # in memory: the plain archive is never on a disk
+            plain = io.BytesIO()
+            _write_zip(plain, entries)
+            write_sealed(file, plain.getbuffer(), recipients)
+
+
+def _write_zip(file: BinaryIO, entries: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
         for name in sorted(entries):
             info = zipfile.ZipInfo(name, _FIXED_TIME)
             info.create_system, info.external_attr = _UNIX, (stat.S_IFREG | 0o644) << 16
             archive.writestr(info, entries[name])
 
 
-def read_archive(path: Path, limits: ArchiveLimits | None = None) -> dict[str, bytes]:
-    """Every entry of a stored zip or of a folder, by name. Raises MalformedBundle."""
-    with open_archive(path, limits) as archive:
+def read_archive(path: Path, limits: ArchiveLimits | None = None, opener: Opener | None = None) -> dict[str, bytes]:
+    """Every entry of a stored zip or of a folder, by name. Raises MalformedBundle, WrongRecipient."""
+    with open_archive(path, limits, opener) as archive:
         return {name: archive.read(name) for name in archive.sizes}
 
 
 @contextmanager
-def open_archive(path: Path, limits: ArchiveLimits | None = None) -> Iterator[Archive]:
+def open_archive(path: Path, limits: ArchiveLimits | None = None, opener: Opener | None = None) -> Iterator[Archive]:
     """Check the list of entries of the zip or folder at `path`; contents stay unread until asked for.
 
-    Raises MalformedBundle, also where `path` does not exist or cannot be read.
+    opener: this install's key, for a sealed one.
+    Raises MalformedBundle, also where `path` does not exist or cannot be read; WrongRecipient.
     """
     limits = limits or ArchiveLimits()
     try:
@@ -93,9 +111,18 @@ def open_archive(path: Path, limits: ArchiveLimits | None = None) -> Iterator[Ar
             # O_NONBLOCK: a named pipe answers at once and is then refused as no regular file.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
-                yield _ZipArchive(path.name, file, limits)
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    _refuse(path.name, "a regular file", "something else")
+                yield _open_zip(path.name, file, limits, opener)
     except OSError as error:
         _refuse(path.name, "a readable file or folder", error.strerror or str(error), "Check the path and permissions.")
+
+
+def _open_zip(source: str, file: BinaryIO, limits: ArchiveLimits, opener: Opener | None) -> _ZipArchive:
+    if not is_sealed(file):
+        return _ZipArchive(source, file, limits, sealed=False)
+    reader = SealedReader(file, source, opener, limits.max_total_bytes + limits.max_entries * _MAX_ENTRY_HEADERS)
+    return _ZipArchive(source, cast(BinaryIO, reader), limits, sealed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +135,8 @@ class _ZipEntry:
 
 
 class _ZipArchive:
-    def __init__(self, source: str, file: BinaryIO, limits: ArchiveLimits) -> None:
-        self._source, self._file = source, file
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            _refuse(source, "a regular file", "something else")
+    def __init__(self, source: str, file: BinaryIO, limits: ArchiveLimits, *, sealed: bool) -> None:
+        self._source, self._file, self.sealed = source, file, sealed
         entries, directory_offset = self._read_directory(limits)
         _check_entries(source, [(entry.name, entry.size) for entry in entries], limits)
         self._entries = {entry.name: entry for entry in entries}
@@ -211,6 +236,8 @@ class _ZipArchive:
 
 
 class _FolderArchive:
+    sealed = False
+
     def __init__(self, path: Path, limits: ArchiveLimits) -> None:
         self._path = path
         found: list[tuple[str, int]] = []

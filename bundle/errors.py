@@ -7,6 +7,7 @@ OnsightError                  every error of ours; the message says what was exp
 │   ├── SignatureMismatch     the manifest is not what was signed
 │   ├── DigestMismatch        a file is not what the manifest says
 │   ├── UnlistedFile          a file that the manifest does not list, or a listed one that is missing
+│   ├── WrongRecipient        encrypted for another install than this one
 │   └── GoldenMismatch        the model does not reproduce its golden scores on this machine
 ├── TrustError                the operator must act
 │   ├── UntrustedKey          signed with a key that is not in the trust store
@@ -47,6 +48,10 @@ class DigestMismatch(BundleError):
 
 class UnlistedFile(BundleError):
     code = "BUNDLE_UNLISTED_FILE"
+
+
+class WrongRecipient(BundleError):
+    code = "BUNDLE_RECIPIENT"
 
 
 class GoldenMismatch(BundleError):

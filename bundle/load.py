@@ -20,6 +20,7 @@ from bundle.digests import check_file, check_names, check_size
 from bundle.errors import MalformedBundle
 from bundle.files import sync_folder, write_atomically
 from bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, parse_manifest
+from bundle.sealed import Opener
 from bundle.signature import MAX_SIGNATURE_FILE_BYTES, verify_manifest
 from bundle.trust import TrustStore
 
@@ -43,37 +44,50 @@ class VerifiedManifest:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle in memory. files: every listed file by name, without manifest and signature."""
+    """A verified bundle in memory. files: every listed file by name, without manifest and signature.
+
+    sealed: it came encrypted, so that nothing of `files` is to be written to a disk.
+    """
 
     manifest: Manifest
     files: Mapping[str, bytes]
     manifest_sha256: str
     key_id: str
     path: Path
+    sealed: bool = False
 
 
-def load_bundle(path: Path, trust: TrustStore, limits: ArchiveLimits | None = None) -> Bundle:
-    """Read and verify the bundle (zip or folder) at `path`.
+def load_bundle(
+    path: Path, trust: TrustStore, limits: ArchiveLimits | None = None, opener: Opener | None = None
+) -> Bundle:
+    """Read and verify the bundle (zip, plain or sealed, or folder) at `path`.
 
-    Raises a BundleError (MalformedBundle, SignatureMismatch, UnsupportedSchema, UnlistedFile, DigestMismatch) or a
-    TrustError (UntrustedKey, KeyFileError).
+    opener: this install's key, for a sealed one.
+    Raises a BundleError (MalformedBundle, WrongRecipient, SignatureMismatch, UnsupportedSchema, UnlistedFile,
+    DigestMismatch) or a TrustError (UntrustedKey, KeyFileError).
     """
-    verified, files = _verify(path, trust, limits)
-    return Bundle(verified.manifest, MappingProxyType(files), verified.manifest_sha256, verified.key_id, path)
+    with open_archive(path, limits, opener) as archive:
+        verified, files = _verify(archive, trust)
+        return _bundle(verified, files, path, sealed=archive.sealed)
 
 
-def read_manifest(path: Path, trust: TrustStore, limits: ArchiveLimits | None = None) -> VerifiedManifest:
+def read_manifest(
+    path: Path, trust: TrustStore, limits: ArchiveLimits | None = None, opener: Opener | None = None
+) -> VerifiedManifest:
     """Only the first steps, to list bundles fast: limits, signature, parse, names. Raises as `load_bundle` does."""
-    with open_archive(path, limits) as archive:
+    with open_archive(path, limits, opener) as archive:
         return _verify_manifest(archive, trust)
 
 
-def unpack_bundle(path: Path, out_dir: Path, trust: TrustStore, limits: ArchiveLimits | None = None) -> Bundle:
-    """Verify the bundle at `path`, then write its files into the folder `out_dir`, which must not exist yet.
+def unpack_bundle(
+    path: Path, out_dir: Path, trust: TrustStore, limits: ArchiveLimits | None = None, opener: Opener | None = None
+) -> Bundle:
+    """Verify the bundle at `path`, then write its files, in plain, into the folder `out_dir`, which must not exist yet.
 
     Raises as `load_bundle` does, MalformedBundle where `out_dir` exists; nothing is written before all is verified.
     """
-    verified, files = _verify(path, trust, limits)
+    with open_archive(path, limits, opener) as archive:
+        verified, files = _verify(archive, trust)
     try:
         out_dir.mkdir()
     except OSError as error:
@@ -89,17 +103,21 @@ def unpack_bundle(path: Path, out_dir: Path, trust: TrustStore, limits: ArchiveL
     except BaseException:
         shutil.rmtree(out_dir, ignore_errors=True)
         raise
-    return Bundle(verified.manifest, MappingProxyType(files), verified.manifest_sha256, verified.key_id, out_dir)
+    return _bundle(verified, files, out_dir, sealed=False)
 
 
-def _verify(path: Path, trust: TrustStore, limits: ArchiveLimits | None) -> tuple[VerifiedManifest, dict[str, bytes]]:
-    with open_archive(path, limits) as archive:
-        verified = _verify_manifest(archive, trust)
-        files = {}
-        for entry in verified.manifest.files:
-            check_size(entry, archive.sizes[entry.name])  # before gigabytes that nobody signed are in memory
-            files[entry.name] = archive.read(entry.name)
-            check_file(entry, files[entry.name])
+def _bundle(verified: VerifiedManifest, files: dict[str, bytes], path: Path, *, sealed: bool) -> Bundle:
+    digest = verified.manifest_sha256
+    return Bundle(verified.manifest, MappingProxyType(files), digest, verified.key_id, path, sealed)
+
+
+def _verify(archive: Archive, trust: TrustStore) -> tuple[VerifiedManifest, dict[str, bytes]]:
+    verified = _verify_manifest(archive, trust)
+    files = {}
+    for entry in verified.manifest.files:
+        check_size(entry, archive.sizes[entry.name])  # before gigabytes that nobody signed are in memory
+        files[entry.name] = archive.read(entry.name)
+        check_file(entry, files[entry.name])
     return verified, files
 
 
