@@ -42,6 +42,11 @@ class OnsightHome:
         return self.path / "tokens.json"
 
     @property
+    def licenses_dir(self) -> Path:
+        """Folder of the install's identity, of licences, and of what issues them."""
+        return self.path / "licenses"
+
+    @property
     def cache_dir(self) -> Path:
         """Folder of what can be computed again: features, engines."""
         return self.path / "cache"

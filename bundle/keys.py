@@ -167,6 +167,11 @@ class SigningKey:
     def public_key(self) -> PublicKey:
         return PublicKey(self._key.public_key())
 
+    @property
+    def raw(self) -> bytes:
+        """The 32 secret bytes of RFC 8032, for files that hold more than this key. Never log them."""
+        return self._key.private_bytes_raw()
+
     def sign(self, message: bytes) -> bytes:
         """64 bytes; the same key and message always give the same signature (RFC 8032)."""
         return self._key.sign(message)

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("bundle", "trainer", "exporter", "server", "onsight")
+PACKAGES = ("bundle", "licenses", "trainer", "exporter", "server", "onsight")
 STAND_IN = "what-the-tests-run-with"
 BACKEND = f"""
 import sys
