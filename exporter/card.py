@@ -1,10 +1,14 @@
-"""card.md: the model in plain words and figures, for whoever opens a bundle. Says only what the manifest says."""
+"""card.md: the model in plain words, figures and plots, for whoever opens a bundle. Says only what the manifest says.
+
+Plots are SVG files beside it, signed like all others: most viewers show those, and few show pictures within the text.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bundle.manifest import Certificate, Manifest, MetricEstimate, Task
+from bundle.manifest import Certificate, Manifest, MetricEstimate, Task, Variant
+from exporter.card_plots import PLOTS, VARIANTS
 
 SPLIT_ORDER = ("test", "validation", "train")
 METRIC_ORDER = (
@@ -38,6 +42,7 @@ def render_card(manifest: Manifest) -> str:
         "",
         f"Intervals are 95 % bootstrap intervals. {tested}",
         "",
+        *_pictures(manifest, [name for name in PLOTS if name != VARIANTS]),
         "## What it was trained on",
         "",
         f"{counts} images; snapshot `{manifest.dataset.snapshot_sha256[:16]}`. Backbone: {manifest.backbone.name}"
@@ -68,9 +73,16 @@ def render_card(manifest: Manifest) -> str:
             f"| {variant.name} | {parity.images} | {sizes} | {parity.max_difference:.1e} | {parity.tolerance:.0e}"
             f" | {parity.decisions_flipped} |"
         )
+    if any(variant.certificate is not None for variant in manifest.variants):
+        lines += ["", "## Variants", "", *_pictures(manifest, [VARIANTS]), *_sizes(manifest)]
+        lines += [
+            "",
+            "The interval of full precision is over images; a variant's is that of its difference from full precision"
+            " on the same images.",
+        ]
     for variant in manifest.variants:
         if variant.certificate is not None:
-            lines += ["", *_certificate(variant.name, variant.certificate)]
+            lines += ["", *_certificate(variant, variant.certificate)]
     lines += [
         "",
         "## Limits",
@@ -84,13 +96,30 @@ def render_card(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
-def _certificate(name: str, certificate: Certificate) -> list[str]:
+def _pictures(manifest: Manifest, names: Sequence[str]) -> list[str]:
+    listed = {entry.name for entry in manifest.files}
+    return [line for name in names if name in listed for line in (f"![{PLOTS[name]}]({name})", "")]
+
+
+def _sizes(manifest: Manifest) -> list[str]:
+    sizes = {entry.name: entry.size for entry in manifest.files}
+    return [
+        "| variant | file | MB | serves on |",
+        "|---|---|---:|---|",
+        *(
+            f"| {each.name} | `{each.file}` | {sizes[each.file] / 1e6:.1f} | {', '.join(each.runtimes) or 'all'} |"
+            for each in manifest.variants
+        ),
+    ]
+
+
+def _certificate(variant: Variant, certificate: Certificate) -> list[str]:
     """How a variant compares with full precision, and what it was allowed."""
-    limits, metric = certificate.limits, certificate.metric.replace("_", " ")
+    limits, metric, name = certificate.limits, certificate.metric.replace("_", " "), variant.name
     lines = [
         f"`{name}` differs from full precision on {certificate.images:,} {certificate.split} images, which neither its"
-        f" making nor its calibration has seen; the row above compares its batches with single images. For"
-        f" {certificate.provider}.",
+        " making nor its calibration has seen; its row under Proof compares its batches with single images. Measured on"
+        f" {certificate.provider}, for {' and '.join(variant.runtimes)}.",
         "",
         f"| {name} | full precision | {name} | difference | limit |",
         "|---|---:|---:|---:|---:|",

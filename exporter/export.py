@@ -33,6 +33,7 @@ from bundle.manifest import (
 from bundle.pack import describe_files, pack_bundle
 from bundle.preprocess import preprocess
 from exporter.card import render_card
+from exporter.card_plots import draw_plots
 from exporter.errors import ExportError
 from exporter.evidence import Evidence, gather_evidence, golden_bytes
 from exporter.graph import INPUT, LOGITS, PROBABILITIES, ServedClassifier, build_onnx
@@ -131,9 +132,11 @@ def export_run(
             + ". Nothing was written, since every variant is required; export without it, or with wider limits."
         )
     draft = draft.model_copy(update={"variants": (*draft.variants, *(each.variant for each in made))})
-    files = {MODEL_FILE: graph, GOLDEN_FILE: golden.to_bytes(), CARD_FILE: render_card(draft).encode()}
+    files = {MODEL_FILE: graph, GOLDEN_FILE: golden.to_bytes(), **draw_plots(draft, statistics)}
     for each in made:
         files |= each.files
+    draft = draft.model_copy(update={"files": describe_files(files)})  # the card shows what stands beside it
+    files[CARD_FILE] = render_card(draft).encode()
     manifest = Manifest.model_validate({**draft.model_dump(), "files": describe_files(files)})
 
     at("signing")

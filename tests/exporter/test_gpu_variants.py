@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import onnx
@@ -70,6 +72,26 @@ def test_a_form_for_gpus_says_what_it_is_for_and_that_a_cpu_measured_it(
 
 def test_a_bundle_for_cpus_names_no_runtimes_that_an_older_reader_does_not_know(single_bundle: Path) -> None:
     assert b"serves_on" not in read_archive(single_bundle)["manifest.json"]
+
+
+def test_the_card_shows_the_plots_that_stand_beside_it_and_each_is_a_whole_document(
+    gpu_bundle: Exported, files: dict[str, bytes], single_bundle: Path
+) -> None:
+    card = files["card.md"].decode()
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", card)
+    assert shown == ["card-confusion.svg", "card-reliability.svg", "card-variants.svg"]
+    assert {name for name in files if name.endswith(".svg")} == {*shown}
+    for name in shown:
+        tree = ElementTree.fromstring(files[name].decode())
+        assert tree.tag == "{http://www.w3.org/2000/svg}svg"
+        assert b"var(" not in files[name]
+        assert b"<script" not in files[name]
+    words = "".join(ElementTree.fromstring(files["card-variants.svg"].decode()).itertext())
+    for variant in gpu_bundle.manifest.variants[1:]:
+        assert variant.name in words
+        assert f"{variant.certificate.agreement:.1%} agree" in words  # type: ignore[union-attr]
+        assert f"| {variant.name} | `{variant.file}` | {len(files[variant.file]) / 1e6:.1f} |" in card
+    assert "card-variants.svg" not in read_archive(single_bundle)
 
 
 def test_fp16_rounds_the_weights_of_the_network_and_not_those_of_the_head(files: dict[str, bytes]) -> None:

@@ -78,7 +78,7 @@ def render_report(
         "provenance": list(_flattened(run_info.provenance)),
         "rows_at_first": ROWS_SHOWN_AT_FIRST,
         "split_order": [name for name in SPLITS if name in splits],
-        "style": Markup(_resource("report.css")),  # noqa: S704 - our own file
+        "style": Markup(_resource("plots.css") + _resource("report.css")),  # noqa: S704 - our own files
         "script": Markup(script),  # noqa: S704 - our own file
         "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     }
