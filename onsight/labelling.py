@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.errors import ImageError
+from bundle.home import OnsightHome
 from bundle.image_limits import ImageLimits, read_image_file
 from onsight.in_order import in_order
 
@@ -58,16 +59,17 @@ def label_images(root: Path, files: Sequence[str], label: Label, workers: int) -
     return in_order(work, files, workers, "label")
 
 
-def bundle_labeller(path: Path, trust_dir: Path, providers: tuple[str, ...]) -> tuple[Label, tuple[str, ...]]:
-    """Verify, load and prove a bundle; returns its labelling function and its labels."""
+def bundle_labeller(path: Path, home: OnsightHome, providers: tuple[str, ...]) -> tuple[Label, tuple[str, ...]]:
+    """Verify, load and prove a bundle, also one sealed for this install; its labelling function, and its labels."""
     from bundle.decode import ImageLimits
     from bundle.load import load_bundle
     from bundle.trust import TrustStore
+    from licenses.opener import opener_of
     from server.engines.factory import EngineOptions, engine_factory
     from server.models.loader import load_model
     from server.models.shelf import DEFAULT_PROJECT
 
-    bundle = load_bundle(path, TrustStore(trust_dir))
+    bundle = load_bundle(path, TrustStore(home.trust_dir), opener=opener_of(home.licenses_dir))
     build = engine_factory(EngineOptions(providers))
     model = load_model(bundle, DEFAULT_PROJECT, path.name, build, ImageLimits())
 

@@ -89,7 +89,7 @@ def command(
             raise click.ClickException(f"{model}: expected a .onsight bundle, found nothing there.")
         if model.is_dir() and not (model / "manifest.json").is_file():
             raise click.ClickException(f"{model}: expected a .onsight bundle, found a folder. Name the file in it.")
-        label, labels = bundle_labeller(model, OnsightHome.from_environment().trust_dir, ("CPUExecutionProvider",))
+        label, labels = bundle_labeller(model, OnsightHome.from_environment(), ("CPUExecutionProvider",))
         answers = label_images(root, files, label, workers or usable_cores())
     if group_folder is not None:
         answers = copy_by_label(answers, root, group_folder, labels)

@@ -65,8 +65,12 @@ class EngineBuilder:
         self._tensorrt: TensorRTProvider | None = None
         self._lock = threading.Lock()
 
-    def build(self, manifest: Manifest, graph: bytes, progress: Progress = lambda _text: None) -> Engine:
-        """Raises ProviderMismatch, GraphMismatch, or EngineError when no provider that may runs the graph.
+    def build(
+        self, manifest: Manifest, graph: bytes, progress: Progress = lambda _text: None, *, private: bool = False
+    ) -> Engine:
+        """private: write nothing of it to a disk, neither shared weights nor a cached engine.
+
+        Raises ProviderMismatch, GraphMismatch, or EngineError when no provider that may runs the graph.
 
         ModuleNotFoundError where ONNX Runtime is not installed; a missing TensorRT is a ProviderMismatch.
         """
@@ -76,7 +80,7 @@ class EngineBuilder:
         with self._lock:
             for name in tried:
                 try:
-                    engine = self._build_on(name, manifest, graph, progress)
+                    engine = self._build_on(name, manifest, graph, progress, private=private)
                 except (GraphMismatch, ModuleNotFoundError):
                     raise  # the bundle is wrong, or the install, whatever runs it
                 except Exception as error:  # whatever a runtime throws must not keep a later provider from serving
@@ -90,10 +94,10 @@ class EngineBuilder:
                 return engine
         raise self._refusal(refusals)
 
-    def _build_on(self, name: str, manifest: Manifest, graph: bytes, progress: Progress) -> Engine:
+    def _build_on(self, name: str, manifest: Manifest, graph: bytes, progress: Progress, *, private: bool) -> Engine:
         options = self._options
         if name == TENSORRT:
-            return self._tensorrt_provider().build(manifest, graph, progress)
+            return self._tensorrt_provider().build(manifest, graph, progress, private=private)
         device_name = name
         if name == CPU:
             device_name = "CPU"
@@ -102,7 +106,7 @@ class EngineBuilder:
         runtime = OnnxRuntimeOptions(
             name,
             options.intra_op_threads,
-            options.shared_folder,
+            None if private else options.shared_folder,
             options.batch_sizes[-1] if options.batch_sizes else None,
             options.device,
             device_name,
@@ -142,8 +146,8 @@ def engine_factory(options: EngineOptions) -> EngineFactory:
     """Engines in this process."""
     builder = EngineBuilder(options)
 
-    def build(manifest: Manifest, graph: bytes) -> Engine:
-        return builder.build(manifest, graph)
+    def build(manifest: Manifest, graph: bytes, /, *, private: bool = False) -> Engine:
+        return builder.build(manifest, graph, private=private)
 
     return build
 

@@ -47,8 +47,13 @@ class Engine(Protocol):
 
 
 Infer = Callable[[NDArray[np.uint8]], Scores]
-EngineFactory = Callable[[Manifest, bytes], Engine]
-"""Builds the engine of one model from its manifest and the verified bytes of its graph."""
+
+
+class EngineFactory(Protocol):
+    """Builds the engine of one model from its manifest and the verified bytes of its graph."""
+
+    def __call__(self, manifest: Manifest, graph: bytes, /, *, private: bool = False) -> Engine:
+        """private: the graph came encrypted: nothing made of it may be written to a disk."""
 
 
 def is_ready(engine: Engine) -> bool:

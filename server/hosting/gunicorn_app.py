@@ -22,6 +22,7 @@ from gunicorn.app.base import BaseApplication
 
 from bundle.decode import ImageLimits
 from bundle.home import OnsightHome
+from licenses.opener import opener_of
 from server.app import create_app
 from server.auth import check_safe_to_listen
 from server.context import ServerContext
@@ -216,11 +217,16 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
             self._registry,
             engine_factory(settings, self._run_folder.subfolder("graphs"), self._engine_processes),
             ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
-            store=LastGoodStore(home.path, settings.models_dir) if settings.keep_last_good else None,
+            store=(
+                LastGoodStore(home.path, settings.models_dir, opener_of(home.licenses_dir))
+                if settings.keep_last_good
+                else None
+            ),
             wishes=self._wishes,
             lock=self._run_folder.path / "loading.lock",
             every_version=settings.serve_versions == "all",
             policy=VariantPolicy(settings.precision, self._run_folder.subfolder("variants"), settings.providers),
+            licenses_dir=home.licenses_dir,
         )
         generation = -1
         looked_at = 0.0

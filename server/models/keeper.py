@@ -21,6 +21,8 @@ from bundle.decode import ImageLimits
 from bundle.errors import MalformedBundle, OnsightError
 from bundle.load import Bundle, load_bundle
 from bundle.trust import TrustStore
+from licenses.identity import FILE_NAME
+from licenses.opener import opener_of
 from server.engines.protocol import EngineFactory
 from server.errors import ConfigurationError, EngineError, Overloaded
 from server.heap import give_back_memory
@@ -51,14 +53,17 @@ class Keeper:
 
     wishes: what an operator asked for.  lock: a file that keeps other processes from loading at the same moment.
     every_version: serve all versions, not the highest alone.  policy: which form of a model serves.
+    licenses_dir: where the install's identity is, whose key opens sealed bundles.
     """
 
     def __init__(
         self, models_dir: Path, trust_dir: Path, registry: Registry, build_engine: EngineFactory, limits: ImageLimits,
         *, store: LastGoodStore | None = None, wishes: Wishes | None = None, lock: Path | None = None,
-        every_version: bool = False, policy: VariantPolicy = FULL_PRECISION,
+        every_version: bool = False, policy: VariantPolicy = FULL_PRECISION, licenses_dir: Path | None = None,
     ) -> None:  # fmt: skip
         self._models_dir = models_dir
+        self._licenses_dir = licenses_dir
+        self._opener = opener_of(licenses_dir) if licenses_dir is not None else None
         self._trust = TrustStore(trust_dir)
         self._registry = registry
         self._build_engine = build_engine
@@ -69,7 +74,7 @@ class Keeper:
         self._every_version = every_version
         self._policy = policy
         self._failures = FailureLog()
-        self._verifier = Verifier(self._failures)
+        self._verifier = Verifier(self._failures, self._opener)
         self._unloadable: dict[Holding, Failure] = {}
         self._files: tuple[BundleFile, ...] | None = None  # as last listed
         self._trusted: Fingerprint = ()
@@ -131,10 +136,15 @@ class Keeper:
         return tuple(files)
 
     def _fingerprint_trust(self) -> tuple[Fingerprint, bool]:
-        """Of the trusted keys; the former one, and True, where they cannot be read now: that takes away no trust."""
+        """Of the trusted keys and the identity; the former one, and True, where the keys cannot be read now.
+
+        That takes away no trust.
+        """
         trusted = fingerprint_of(self._trust.folder)
         if not trusted and is_unreadable(self._trust.folder):
             return self._trusted, True
+        if self._licenses_dir is not None:  # an identity that is made later opens what could not be opened
+            trusted += fingerprint_of(self._licenses_dir / FILE_NAME)
         return trusted, False
 
     def _complain(self, problems: list[str]) -> None:
@@ -226,7 +236,7 @@ class Keeper:
             return known
         try:
             at_hand = round_.copies.pop(file.key, None) if version.kept else self._verifier.take(file)
-            bundle = at_hand or load_bundle(file.path, self._trust)
+            bundle = at_hand or load_bundle(file.path, self._trust, opener=self._opener)
             if bundle.manifest_sha256 != version.manifest_sha256:
                 raise MalformedBundle(f"{file.file_name}: it changed while it was being loaded. It is looked at again.")
             slot = Slot(

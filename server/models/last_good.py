@@ -19,6 +19,7 @@ from pathlib import Path
 from bundle.errors import OnsightError
 from bundle.files import atomic_file, write_atomically
 from bundle.load import Bundle, load_bundle
+from bundle.sealed import Opener
 from bundle.trust import TrustStore
 
 log = logging.getLogger("onsight.server")
@@ -35,11 +36,15 @@ class Original:
 
 
 class LastGoodStore:
-    """Copies by the key of their bundle file (`BundleFile.key`). Safe to use from several processes."""
+    """Copies by the key of their bundle file (`BundleFile.key`); a sealed bundle's is as sealed.
 
-    def __init__(self, home: Path, models_dir: Path) -> None:
+    opener: this install's key, for these. Safe to use from several processes.
+    """
+
+    def __init__(self, home: Path, models_dir: Path, opener: Opener | None = None) -> None:
         name = hashlib.sha256(str(models_dir.absolute()).encode()).hexdigest()[:16]
         self.folder = home / "serving" / name
+        self._opener = opener
         self._warned: set[str] = set()
 
     def keys(self) -> list[str]:
@@ -52,7 +57,7 @@ class LastGoodStore:
         if name is None:
             return None
         try:
-            return load_bundle(self.folder / name, trust)
+            return load_bundle(self.folder / name, trust, opener=self._opener)
         except OnsightError as error:
             self._warn_once("the copy kept does not verify", key, error.code)
             return None
@@ -88,7 +93,7 @@ class LastGoodStore:
         try:
             with original.path.open("rb") as source, atomic_file(copy, mode=0o600) as target:
                 shutil.copyfileobj(source, target, 1024 * 1024)
-            if load_bundle(copy, trust).manifest_sha256 == original.manifest_sha256:
+            if load_bundle(copy, trust, opener=self._opener).manifest_sha256 == original.manifest_sha256:
                 return copy.name
         except (OSError, OnsightError) as error:
             self._warn_once("no copy kept", key, getattr(error, "strerror", None) or str(error))

@@ -13,6 +13,7 @@ import fcntl
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Final, Literal
@@ -162,7 +163,7 @@ class _Builder:
 
     def __init__(self, bundle: Bundle, build_engine: EngineFactory) -> None:
         self._bundle = bundle
-        self._build_engine = build_engine
+        self._build_engine = partial(build_engine, private=True) if bundle.sealed else build_engine
         self.told = {"model": bundle.manifest.name, "version": bundle.manifest.version}  # of log lines
 
     def warn(self, variant: Variant, reason: str) -> None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from bundle.errors import KeyFileError, MalformedBundle, OnsightError, UntrustedKey
 from bundle.load import Bundle, load_bundle
+from bundle.sealed import Opener
 from bundle.trust import TrustStore
+from licenses.errors import IdentityError
 from server.models.registry import Failure
 from server.models.shelf import NAME, BundleFile, Fingerprint
 
@@ -65,6 +67,8 @@ class FailureLog:
         reason = str(error)
         if isinstance(error, KeyFileError):  # its error names a path, which is the operator's business alone
             reason = "The trust store cannot be read; the log says why."
+        elif isinstance(error, IdentityError):
+            reason = "This install's identity, which would open it, cannot be read; the log says why."
         elif isinstance(error, UntrustedKey):  # its error names the keys that are trusted
             reason = "It is signed with a key that this server does not trust; the log says which."
         return Failure(file.project, file.file_name, error.code, reason, name, version)
@@ -76,10 +80,11 @@ class FailureLog:
 
 
 class Verifier:
-    """The bundle files of one folder, as they were when last looked at."""
+    """The bundle files of one folder, as they were when last looked at. opener: this install's key, for sealed ones."""
 
-    def __init__(self, failures: FailureLog) -> None:
+    def __init__(self, failures: FailureLog, opener: Opener | None = None) -> None:
         self._failures = failures
+        self._opener = opener
         self._seen: dict[str, _Seen] = {}
         self._held: dict[str, Bundle] = {}
         self.unsettled = False
@@ -125,7 +130,7 @@ class Verifier:
                 raise MalformedBundle(
                     f"project folder {file.project!r}: expected letters, digits, '.', '_' and '-'. Rename it."
                 )
-            bundle = load_bundle(file.path, trust)
+            bundle = load_bundle(file.path, trust, opener=self._opener)
         except OnsightError as error:
             return self._failures.failure(error, file)
         except Exception as error:  # even a fault of ours in one bundle must not keep the others from serving

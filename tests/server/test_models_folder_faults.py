@@ -18,6 +18,7 @@ from test_keeper import Kept
 from bundle.home import OnsightHome
 from bundle.keys import SigningKey
 from bundle.load import Bundle, load_bundle
+from bundle.sealed import Opener
 from bundle.trust import TrustStore
 from server.models import verifying
 
@@ -133,10 +134,10 @@ def test_keys_that_cannot_be_read_take_nobody_s_trust_away(open_install: Install
 def test_an_error_that_nobody_foresaw_costs_one_bundle_and_not_the_others(
     install: Install, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail_for_one(path: Path, trust: TrustStore) -> Bundle:
+    def fail_for_one(path: Path, trust: TrustStore, opener: Opener | None) -> Bundle:
         if path.name == "a.onsight":
             raise MemoryError
-        return load_bundle(path, trust)
+        return load_bundle(path, trust, opener=opener)
 
     monkeypatch.setattr(verifying, "load_bundle", fail_for_one)
     install.add_bundle("a.onsight")

@@ -91,12 +91,13 @@ class EngineProcesses:
                 ]
         links = self._links
 
-        def build(manifest: Manifest, graph: bytes) -> Engine:
+        def build(manifest: Manifest, graph: bytes, /, *, private: bool = False) -> Engine:
             name = f"{manifest.name} {manifest.version}"
             try:
                 return RemoteEngine(
-                    manifest, graph, links, self._slots, LOAD_TIMEOUT_S, lambda text: self.loading.update({name: text})
-                )
+                    manifest, graph, links, self._slots, LOAD_TIMEOUT_S,
+                    lambda text: self.loading.update({name: text}), private=private,
+                )  # fmt: skip
             finally:
                 self.loading.pop(name, None)
 

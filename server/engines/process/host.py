@@ -252,7 +252,8 @@ class Host:
         progress("loading")
         began = time.monotonic()
         try:
-            engine = self._build(model.manifest, read_graph(model.package, model.key), progress)
+            graph, private = read_graph(model.package, model.key)
+            engine = self._build(model.manifest, graph, progress, **({"private": True} if private else {}))
             sizes = self._options.sizes_on(engine.providers[0])
             fixed = engine.providers[0] != CPU
             stagings = [new_staging(engine, model.manifest, sizes, fixed=fixed) for _ in range(self._options.lanes + 1)]

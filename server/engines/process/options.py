@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from bundle.manifest import Manifest
 from server.engines.process.batching import DEFAULT_BATCH_SIZES
@@ -17,8 +17,14 @@ from server.engines.process.pulse import MAX_LANES
 from server.engines.protocol import Engine
 from server.engines.providers import CPU
 
-HostedFactory = Callable[[Manifest, bytes, Callable[[str], None]], Engine]
-"""Builds an engine in the engine process: manifest, verified graph, and where to say how far it is."""
+
+class HostedFactory(Protocol):
+    """Builds an engine in the engine process: manifest, verified graph, and where to say how far it is."""
+
+    def __call__(
+        self, manifest: Manifest, graph: bytes, progress: Callable[[str], None], /, *, private: bool = False
+    ) -> Engine:
+        """private: see EngineFactory."""
 
 
 @dataclass(frozen=True, slots=True)

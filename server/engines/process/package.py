@@ -16,17 +16,17 @@ from bundle.manifest import Manifest, parse_manifest
 from server.engines.process.wire import WireError
 from server.errors import EngineError
 
-_LENGTH = struct.Struct("<Q")
+_HEAD = struct.Struct("<?7xQ")  # whether it is private, the manifest's length
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-def create_package(manifest: Manifest, graph: bytes) -> tuple[int, bytes]:
-    """Its file descriptor, and the SHA-256 of its content."""
+def create_package(manifest: Manifest, graph: bytes, *, private: bool = False) -> tuple[int, bytes]:
+    """Its file descriptor, and the SHA-256 of its content. private: see EngineFactory."""
     document = manifest.to_bytes()
     digest = hashlib.sha256()
     fd = os.memfd_create("onsight-model", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        for part in (_LENGTH.pack(len(document)), document, graph):
+        for part in (_HEAD.pack(private, len(document)), document, graph):
             digest.update(part)
             left = memoryview(part)
             while left:
@@ -43,14 +43,14 @@ def read_manifest(fd: int) -> Manifest:
     if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
         raise WireError("package: expected a sealed one")
     with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as memory:
-        (length,) = _LENGTH.unpack_from(memory)
-        return parse_manifest(memory[_LENGTH.size : _LENGTH.size + length])
+        _, length = _HEAD.unpack_from(memory)
+        return parse_manifest(memory[_HEAD.size : _HEAD.size + length])
 
 
-def read_graph(fd: int, digest: bytes) -> bytes:
-    """The graph. Raises EngineError where the package has another digest."""
+def read_graph(fd: int, digest: bytes) -> tuple[bytes, bool]:
+    """The graph, and whether it is private. Raises EngineError where the package has another digest."""
     with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as memory:
         if hashlib.sha256(memory).digest() != digest:
             raise EngineError("model: it is not what the web worker sent. Start the server again.")
-        (length,) = _LENGTH.unpack_from(memory)
-        return memory[_LENGTH.size + length :]
+        private, length = _HEAD.unpack_from(memory)
+        return memory[_HEAD.size + length :], private

@@ -34,17 +34,17 @@ class RemoteEngine:
     """Loads the model on every link; waits until one has it, or all have failed.
 
     slots: images of this worker that may be at each engine process at once.  load_timeout_s: for loading.
-    progress: told how far loading is.  Raises EngineError.
+    progress: told how far loading is.  private: see EngineFactory.  Raises EngineError.
     """
 
     def __init__(
         self, manifest: Manifest, graph: bytes, links: Sequence[Link], slots: int, load_timeout_s: float,
-        progress: Callable[[str], None] = lambda text: None,
+        progress: Callable[[str], None] = lambda text: None, *, private: bool = False,
     ) -> None:  # fmt: skip
         self._manifest = manifest
         self._turn = itertools.count()
         self._changed = threading.Condition()
-        self._package = Package(manifest, *create_package(manifest, graph))
+        self._package = Package(manifest, *create_package(manifest, graph, private=private))
         self._models = [RemoteModel(link, self._package, slots, self._changed) for link in links]
         try:
             self._wait_until_loaded(time.monotonic() + load_timeout_s, progress)

@@ -72,18 +72,25 @@ class TensorRTProvider:
         self._runtime = make(self._trt, self._log, self._trt.Runtime)
         self._cache = _open_cache(options)
 
-    def build(self, manifest: Manifest, graph: bytes, progress: Callable[[str], None]) -> TensorRTEngine:
+    def build(
+        self, manifest: Manifest, graph: bytes, progress: Callable[[str], None], *, private: bool = False
+    ) -> TensorRTEngine:
         """The engine of one model; minutes where it has to be built. progress: where to say how far it is.
+
+        private: neither look for it in the cache nor keep it there.
 
         Raises EngineError where TensorRT refuses the graph, GraphMismatch where it is not the manifest's.
         """
         self._memory.make_current()
         request = self._request(manifest, graph)
         identity = self._identity(manifest, request)
-        with self._entry_lock(identity, lambda: progress("another process builds the TensorRT engine")):
-            engine = self._load(identity)
-            if engine is None:
-                engine = self._deserialise(self._build(identity, request, progress))
+        if private:
+            engine = self._deserialise(self._build(identity, request, progress, keep=False))
+        else:
+            with self._entry_lock(identity, lambda: progress("another process builds the TensorRT engine")):
+                engine = self._load(identity)
+                if engine is None:
+                    engine = self._deserialise(self._build(identity, request, progress))
         if engine is None:
             raise EngineError(
                 f"TensorRT {self._trt.__version__}: expected the engine that it built to load, found that it refuses"
@@ -153,7 +160,10 @@ class TensorRTProvider:
     def _deserialise(self, plan: bytes) -> Any | None:
         return self._runtime.deserialize_cuda_engine(plan)
 
-    def _build(self, identity: Identity, request: BuildRequest, progress: Callable[[str], None]) -> bytes:
+    def _build(
+        self, identity: Identity, request: BuildRequest, progress: Callable[[str], None], *, keep: bool = True
+    ) -> bytes:
+        """keep: in the cache; timings, which hold nothing of the model, are kept either way."""
         logged = time.monotonic() - LOG_EVERY_S
 
         def report(how_far: BuildProgress) -> None:
@@ -180,7 +190,8 @@ class TensorRTProvider:
             "seconds": round(built.seconds, 1),
             "uuid": self._memory.device.uuid,
         }
-        self._keep(identity, built.plan, facts)
+        if keep:
+            self._keep(identity, built.plan, facts)
         with self._entry_lock(timing_identity):
             self._keep(timing_identity, built.timings, facts)
         return built.plan
