@@ -243,6 +243,14 @@ class FileEntry(Frozen):
     sha256: Sha256
 
 
+class LicenseDemand(Frozen):
+    """Whose licence an install needs to serve the model; the model's name is what the licence has to cover."""
+
+    issuer: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(
+        description="id of the issuer: see docs/licensing.md"
+    )
+
+
 class Manifest(Frozen):
     """The signed description of one model version."""
 
@@ -268,6 +276,7 @@ class Manifest(Frozen):
     golden: FileName = "golden.npz"
     library_versions: dict[str, str] = {}
     files: tuple[FileEntry, ...]
+    license: LicenseDemand | None = Field(default=None, description="the licence that it demands; None: none")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -289,6 +298,14 @@ class Manifest(Frozen):
         if not wanted <= set(names):
             raise ValueError(f"files: expected {sorted(wanted - set(names))} to be listed")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_a_demand_that_is_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A bundle that demands no licence stays one that installs from before licences read too."""
+        document: dict[str, Any] = dump(self)
+        if document.get("license") is None:
+            document.pop("license", None)
+        return document
 
     @cached_property
     def float32_thresholds(self) -> tuple[float, ...]:
