@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from bundle.errors import CorruptImage, EmptyImage, ImageError, ImageTooLarge, OnsightError, UnsupportedImage
+from licenses.errors import LicenseError
 from server.errors import (
     ChangeNotKept,
     EngineError,
@@ -40,6 +41,7 @@ STATUS_OF: tuple[tuple[type[OnsightError], HTTPStatus], ...] = (
     (ImageTooLarge, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CorruptImage, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ImageError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (LicenseError, HTTPStatus.FORBIDDEN),
     (UnknownModel, HTTPStatus.NOT_FOUND),
     (ModelsLoading, HTTPStatus.SERVICE_UNAVAILABLE),
     (QueueFull, HTTPStatus.TOO_MANY_REQUESTS),

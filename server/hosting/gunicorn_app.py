@@ -42,6 +42,7 @@ from server.logs import GunicornLogger, configure_logging
 from server.metrics import Metrics
 from server.models.changes import WAIT_S as LONGEST_CHANGE_S
 from server.models.changes import Changes
+from server.models.entitlement import Entitlement
 from server.models.keeper import Keeper
 from server.models.last_good import LastGoodStore
 from server.models.registry import Registry
@@ -227,6 +228,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
             every_version=settings.serve_versions == "all",
             policy=VariantPolicy(settings.precision, self._run_folder.subfolder("variants"), settings.providers),
             licenses_dir=home.licenses_dir,
+            entitlement=Entitlement(None, home.licenses_dir, home.path / "serving" / "licensed.json"),
         )
         generation = -1
         looked_at = 0.0

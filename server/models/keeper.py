@@ -26,6 +26,7 @@ from licenses.opener import opener_of
 from server.engines.protocol import EngineFactory
 from server.errors import ConfigurationError, EngineError, Overloaded
 from server.heap import give_back_memory
+from server.models.entitlement import Entitlement
 from server.models.last_good import LastGoodStore, Original
 from server.models.loader import load_model
 from server.models.registry import Failure, ModelKey, Registry, Slot, StandbyVersion, Table
@@ -54,15 +55,18 @@ class Keeper:
     wishes: what an operator asked for.  lock: a file that keeps other processes from loading at the same moment.
     every_version: serve all versions, not the highest alone.  policy: which form of a model serves.
     licenses_dir: where the install's identity is, whose key opens sealed bundles.
+    entitlement: what models may serve; None asks nobody.
     """
 
     def __init__(
         self, models_dir: Path, trust_dir: Path, registry: Registry, build_engine: EngineFactory, limits: ImageLimits,
         *, store: LastGoodStore | None = None, wishes: Wishes | None = None, lock: Path | None = None,
         every_version: bool = False, policy: VariantPolicy = FULL_PRECISION, licenses_dir: Path | None = None,
+        entitlement: Entitlement | None = None,
     ) -> None:  # fmt: skip
         self._models_dir = models_dir
         self._licenses_dir = licenses_dir
+        self._entitlement = entitlement
         self._opener = opener_of(licenses_dir) if licenses_dir is not None else None
         self._trust = TrustStore(trust_dir)
         self._registry = registry
@@ -91,7 +95,8 @@ class Keeper:
         """
         files = self._list()
         trusted, trust_away = self._fingerprint_trust()
-        state = (files, trusted, trust_away, self._wishes.fingerprint if self._wishes else ())
+        wished = self._wishes.fingerprint if self._wishes else ()
+        state = (files, trusted, trust_away, wished, self._entitlement.moment if self._entitlement else None)
         if state == self._last and not forced and not self._verifier.unsettled:
             return False
         if forced:
@@ -191,6 +196,10 @@ class Keeper:
             }
             self._store.update(originals, present, self._trust)
         table = round_.table()
+        if self._entitlement:
+            self._entitlement.remember(
+                [version.manifest_sha256 for version in round_.serving_versions if version.manifest.license is not None]
+            )
         changed = _outline(table) != _outline(self._registry.table) or not self._registry.loaded
         self._registry.publish(table)
         for slot in round_.loaded:
@@ -217,7 +226,7 @@ class Keeper:
                 standby.append(StandbyVersion(*key, version.version, version.file.file_name))
                 continue
             held = (version.file.key, version.manifest_sha256)
-            result = round_.serving.get(held) or self._load(version, round_)
+            result = self._refusal(version) or round_.serving.get(held) or self._load(version, round_)
             if isinstance(result, Slot):
                 round_.serving[held] = result
                 chosen.append((version, result))
@@ -227,6 +236,11 @@ class Keeper:
                     self._add_kept(version.file, round_)
         chosen.sort(key=lambda each: _rank(each[0]), reverse=True)
         round_.chosen[key], round_.standby[key] = tuple(chosen), tuple(standby)
+
+    def _refusal(self, version: Version) -> Failure | None:
+        """Of a model that serves, too: a licence may have ended since."""
+        error = self._entitlement and self._entitlement.refusal(version.manifest, version.manifest_sha256)
+        return self._failures.failure(error, version.file, version.name, version.version) if error else None
 
     def _load(self, version: Version, round_: _Round) -> Slot | Failure:
         file = version.file
@@ -268,13 +282,14 @@ class Keeper:
         for (key, digest), slot in round_.serving.items():
             if key == file.key and self._is_trusted(slot.model.facts.key_id):
                 manifest = slot.model.manifest
-                round_.keep(Version(file, manifest.name, manifest.version, digest, kept=True))
+                round_.keep(Version(file, manifest.name, manifest.version, digest, manifest, kept=True))
                 return
         bundle = self._store.get(file.key, self._trust) if self._store else None
         if bundle is not None:
             round_.copies[file.key] = bundle
             manifest = bundle.manifest
-            round_.keep(Version(file, manifest.name, manifest.version, bundle.manifest_sha256, kept=True))
+            digest = bundle.manifest_sha256
+            round_.keep(Version(file, manifest.name, manifest.version, digest, manifest, kept=True))
 
     def _is_trusted(self, key_id: str) -> bool:
         try:
@@ -324,6 +339,10 @@ class _Round:
     def keep(self, version: Version) -> None:
         self.kept[version.file.key] = version
         self.add(version)
+
+    @property
+    def serving_versions(self) -> list[Version]:
+        return [version for chosen in self.chosen.values() for version, _ in chosen]
 
     def table(self) -> Table:
         serving = {(version.file.key) for chosen in self.chosen.values() for version, _ in chosen}

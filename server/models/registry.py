@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
+from typing import cast
 
+from licenses.errors import EXIT_CODES, Code, LicenseError
 from server.errors import ModelsLoading, UnknownModel
 from server.models.model import ServedModel
 
@@ -26,6 +28,7 @@ class Phase(StrEnum):
     LOADING = "loading"
     READY = "ready"
     NO_MODELS = "no_models"
+    UNLICENSED = "unlicensed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,11 @@ class Failure:
     name: str | None = None
     version: str | None = None
     kept: bool = False
+
+    @property
+    def unlicensed(self) -> bool:
+        """Whether the model is known and a licence is all that it lacks."""
+        return self.name is not None and self.code in EXIT_CODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +156,9 @@ class Registry:
     def phase(self) -> Phase:
         if not self._loaded.is_set():
             return Phase.LOADING
-        return Phase.READY if self._table.slots else Phase.NO_MODELS
+        if self._table.slots:
+            return Phase.READY
+        return Phase.UNLICENSED if any(each.unlicensed for each in self._table.failures) else Phase.NO_MODELS
 
     @property
     def models(self) -> tuple[ServedModel, ...]:
@@ -163,11 +173,11 @@ class Registry:
     def failures(self) -> tuple[Failure, ...]:
         return self._table.failures
 
-    def lease(self, projects: Iterable[str], name: str, wait_s: float = 0.0, version: str | None = None) -> Slot:
+    def lease(self, projects: Sequence[str], name: str, wait_s: float = 0.0, version: str | None = None) -> Slot:
         """The model of this name in the first of the projects that has it, for a `with` block.
 
         wait_s: how long to wait for the first loading to finish.  version: None is the highest that serves.
-        Raises ModelsLoading or UnknownModel.
+        Raises ModelsLoading, UnknownModel, or LicenseError where a licence is what the model lacks.
         """
         if not self._loaded.is_set() and not self._loaded.wait(wait_s):
             raise ModelsLoading("The models are still loading. Try again in a moment.")
@@ -185,11 +195,16 @@ class Registry:
             return model
 
 
-def _find(table: Table, projects: Iterable[str], name: str, version: str | None) -> Slot:
+def _find(table: Table, projects: Sequence[str], name: str, version: str | None) -> Slot:
     for project in projects:
         for slot in table.slots.get((project, name), ()):
             if version is None or slot.model.manifest.version == version:
                 return slot
+    for project in projects:
+        for failure in table.failures:
+            of_this = (failure.project, failure.name) == (project, name) and version in (None, failure.version)
+            if of_this and failure.unlicensed:
+                raise LicenseError(cast(Code, failure.code), failure.reason)
     if version is not None:
         raise UnknownModel("This version of the model is not served here. GET /v1/models lists those that are.")
     raise UnknownModel("No model of this name is served here. GET /v1/models lists those that are.")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bundle.errors import KeyFileError, MalformedBundle, OnsightError, UntrustedKey
 from bundle.load import Bundle, load_bundle
+from bundle.manifest import Manifest
 from bundle.sealed import Opener
 from bundle.trust import TrustStore
 from licenses.errors import IdentityError
@@ -33,6 +34,7 @@ class Version:
     name: str
     version: str
     manifest_sha256: str
+    manifest: Manifest = field(compare=False, repr=False)
     kept: bool = False
 
 
@@ -138,7 +140,7 @@ class Verifier:
             return self._failures.failure(unforeseen, file, cause=error)
         if _byte_count(bundle) + sum(map(_byte_count, self._held.values())) <= MAX_HELD_BYTES:
             self._held[file.key] = bundle
-        return Version(file, bundle.manifest.name, bundle.manifest.version, bundle.manifest_sha256)
+        return Version(file, bundle.manifest.name, bundle.manifest.version, bundle.manifest_sha256, bundle.manifest)
 
 
 def _byte_count(bundle: Bundle) -> int:

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from licenses.errors import EXIT_CODES
+
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
@@ -31,6 +33,20 @@ PROBLEMS: dict[str, Meaning] = {
     "TOKEN_INVALID": Meaning((401,), "The token is not, or no longer, one of this server's."),
     "SCOPE_MISSING": Meaning((403,), "The token is valid, but lacks the scope of this call."),
     "URL_FETCH_OFF": Meaning((403,), "The body names a URL; this server never fetches one. Send the image."),
+    "LICENSE_MISSING": Meaning((403,), "It demands a licence of an issuer, and none is installed."),
+    "LICENSE_MALFORMED": Meaning((403,), "The licence that covers it is no licence file, or a damaged one."),
+    "LICENSE_BAD_SIGNATURE": Meaning((403,), "The licence that covers it was changed, or another signed it."),
+    "LICENSE_UNKNOWN_KEY": Meaning((403,), "The issuer's key ring does not hold the licence's key."),
+    "LICENSE_NOT_YET_VALID": Meaning((403,), "The licence that covers it begins later."),
+    "LICENSE_EXPIRED": Meaning(
+        (403,),
+        "Its licence has expired; in the grace after that, only the bundle is new.",
+    ),
+    "LICENSE_HOST_MISMATCH": Meaning((403,), "The licence that covers it is for another install or host."),
+    "LICENSE_NOT_ENTITLED": Meaning((403,), "The licence does not cover this model, or not serving."),
+    "LICENSE_LIMIT": Meaning((403,), "The licence allows fewer models, servers or devices at once."),
+    "LICENSE_REVOKED": Meaning((403,), "The issuer has revoked the licence that covers it."),
+    "LICENSE_CLOCK_ROLLBACK": Meaning((403,), "The host's clock lies so far back that the licence cannot be judged."),
     "NOT_FOUND": Meaning((404,), "There is nothing at this address."),
     "MODEL_NOT_FOUND": Meaning((404,), "No model, or no version, of this name is served here."),
     "METHOD_NOT_ALLOWED": Meaning((405,), "The address does not take this method; see the header Allow."),
@@ -64,7 +80,7 @@ TRANSPORT = (
 )  # fmt: skip
 TOKEN = ("TOKEN_MISSING", "TOKEN_INVALID", "SCOPE_MISSING", "TOKEN_STORE")
 BODY = ("BODY_BROKEN", "BODY_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
-MODEL = ("MODEL_NOT_FOUND", "MODELS_LOADING")
+MODEL = ("MODEL_NOT_FOUND", "MODELS_LOADING", *sorted(EXIT_CODES))  # the latter: of a model that demands a licence
 ANSWERING = (*MODEL, *BODY, "QUEUE_FULL", "ENGINE", "ENGINE_DEVICE", "ENGINE_RESTARTING")
 # What may be wrong with one image.
 IMAGE = ("IMAGE_EMPTY", "IMAGE_UNSUPPORTED", "IMAGE_TOO_LARGE", "IMAGE_CORRUPT", "IMAGE_INVALID")

@@ -79,6 +79,9 @@ export async function watchHealth(whenAnswering) {
     const count = health.models.length;
     showStatus("ready", "Ready", ` · ${count} ${count === 1 ? "model" : "models"} · ${where}`);
     await whenAnswering();
+  } else if (health.status === "unlicensed") {
+    showStatus("wait", "No licence");
+    await whenAnswering();
   } else if (health.status === "no_models") {
     showStatus("wait", "No model");
     await whenAnswering();

@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from bundle.errors import OnsightError
 from bundle.manifest import ModelVersion
+from licenses.errors import EXIT_CODES, LicenseError
 from server.auth import rule_of_view
 from server.errors import ConfigurationError
 from server.hosting.refusals import Refusal
@@ -148,7 +149,8 @@ def raised_codes() -> set[tuple[int, str]]:
                 status, code = node.args[:2]
                 if isinstance(status, ast.Constant) and isinstance(code, ast.Constant):
                     found.add((status.value, code.value))
-    for kind in subclasses(OnsightError):
+    found |= {(403, code) for code in EXIT_CODES}  # of LicenseError, whose instances have codes of their own
+    for kind in subclasses(OnsightError) - {LicenseError}:
         status = next((status for base, status in STATUS_OF if issubclass(kind, base)), None)
         if status is not None:
             found.add((int(status), kind.code))

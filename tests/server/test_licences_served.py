@@ -1,0 +1,156 @@
+"""Models that demand a licence: what serves, what is refused and what is remembered, by a gate whose word changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from color_bundle import RED, make_bundle
+from conftest import Serve
+from running_server import Install
+
+from bundle.archive import read_archive
+from bundle.decode import ImageLimits
+from bundle.manifest import LicenseDemand, parse_manifest
+from bundle.pack import pack_bundle
+from licenses.errors import LicenseError
+from server.engines.factory import EngineOptions, engine_factory
+from server.models.entitlement import CHECK_EVERY_S, Entitlement
+from server.models.keeper import Keeper
+from server.models.last_good import LastGoodStore
+from server.models.registry import Phase, Registry
+
+ISSUER = "0123456789abcdef" * 2
+
+
+def demanding(install: Install, file_name: str = "colours.onsight", name: str = "colours", version: str = "1") -> Path:
+    """A bundle that demands a licence."""
+    path = make_bundle(install.models / file_name, install.key, name, version)
+    entries = read_archive(path)
+    manifest = parse_manifest(entries.pop("manifest.json")).model_copy(update={"license": LicenseDemand(issuer=ISSUER)})
+    entries.pop("manifest.sig")
+    pack_bundle(path, manifest, entries, install.key)
+    return path
+
+
+class ChangingGate:
+    """Refuses all while `refused` says so; in grace, what is new."""
+
+    def __init__(self) -> None:
+        self.refused = False
+        self.grace = False
+        self.asked: list[tuple[str, str, bool]] = []
+
+    def require(self, action: str, *, issuer: str, model: str, new: bool) -> None:
+        assert action == "serve"
+        self.asked.append((issuer, model, new))
+        if self.refused or (self.grace and new):
+            raise LicenseError("LICENSE_EXPIRED", f"{model}: expected a licence that runs, found one that ended.")
+
+
+class Kept:
+    """A keeper with that gate, and a clock that is set by hand."""
+
+    def __init__(self, install: Install, gate: ChangingGate | None) -> None:
+        self.now_s = 0.0
+        self.registry = Registry()
+        home = install.home
+        record = home.path / "serving" / "licensed.json"
+        self.keeper = Keeper(
+            install.models, home.trust_dir, self.registry, engine_factory(EngineOptions()), ImageLimits(),
+            store=LastGoodStore(home.path, install.models), licenses_dir=home.licenses_dir,
+            entitlement=Entitlement(gate, home.licenses_dir, record, lambda: self.now_s),
+        )  # fmt: skip
+
+    @property
+    def names(self) -> list[str]:
+        return [model.manifest.name for model in self.registry.models]
+
+
+def test_a_model_that_demands_nothing_is_never_asked_about_and_leaves_no_record(install: Install) -> None:
+    install.add_bundle()
+    gate = ChangingGate()
+    kept = Kept(install, gate)
+    kept.keeper.look()
+    assert (kept.names, gate.asked) == (["colours"], [])
+    assert not (install.home.path / "serving" / "licensed.json").exists()
+
+
+def test_without_a_gate_what_demands_a_licence_is_set_aside_and_the_others_serve(install: Install) -> None:
+    demanding(install)
+    install.add_bundle("free.onsight", name="free")
+    kept = Kept(install, None)
+    kept.keeper.look()
+    assert kept.names == ["free"]
+    assert [failure.code for failure in kept.registry.failures] == ["LICENSE_MISSING"]
+    with pytest.raises(LicenseError, match=ISSUER):
+        kept.registry.lease(["default"], "colours")
+
+
+def test_a_licence_that_ends_stops_its_model_within_the_hour_and_one_that_is_renewed_starts_it(
+    install: Install,
+) -> None:
+    demanding(install)
+    gate = ChangingGate()
+    kept = Kept(install, gate)
+    kept.keeper.look()
+    assert kept.names == ["colours"]
+    gate.refused = True
+    assert not kept.keeper.look()  # nothing is new, so nobody asks
+    kept.now_s += CHECK_EVERY_S
+    assert kept.keeper.look()
+    assert (kept.names, kept.registry.phase) == ([], Phase.UNLICENSED)
+    with pytest.raises(LicenseError) as refusal:
+        kept.registry.lease(["default"], "colours")
+    assert refusal.value.code == "LICENSE_EXPIRED"
+    gate.refused = False
+    install.home.licenses_dir.mkdir(exist_ok=True)
+    (install.home.licenses_dir / "renewed.lic").write_text("a new file is news, without an hour")
+    assert kept.keeper.look()
+    assert kept.names == ["colours"]
+
+
+def test_in_grace_what_served_goes_on_after_a_restart_too_and_nothing_new_begins(install: Install) -> None:
+    demanding(install)
+    gate = ChangingGate()
+    Kept(install, gate).keeper.look()
+    assert gate.asked == [(ISSUER, "colours", True)]
+    gate.grace = True
+    demanding(install, "other.onsight", name="other")
+    demanding(install, "newer.onsight", version="2")
+    restarted = Kept(install, gate)
+    restarted.keeper.look()
+    assert [(model.manifest.name, model.manifest.version) for model in restarted.registry.models] == [("colours", "1")]
+    assert [failure.name for failure in restarted.registry.failures] == ["colours", "other"]
+
+
+def test_what_the_gate_itself_writes_is_no_news(install: Install) -> None:
+    install.home.licenses_dir.mkdir()
+    entitlement = Entitlement(ChangingGate(), install.home.licenses_dir, install.home.path / "record")
+    before = entitlement.moment
+    (install.home.licenses_dir / "clock.json").write_text("{}")
+    assert entitlement.moment == before
+
+
+def test_a_home_that_cannot_be_written_stops_nothing(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+    (install.home.path / "file").write_text("not a folder")
+    Entitlement(ChangingGate(), install.home.licenses_dir, install.home.path / "file" / "record").remember(["0" * 64])
+    assert "licensed models not remembered" in caplog.text
+
+
+def test_over_http_such_a_model_answers_403_with_its_code_and_health_and_admin_stay_up(
+    install: Install, serve: Serve
+) -> None:
+    demanding(install)
+    token = install.add_token("test")
+    server = serve()
+    ready = server.wait_for_status(503)
+    while ready.json["status"] == "loading":
+        ready = server.wait_for_status(503)
+    assert ready.json["status"] == "unlicensed"
+    assert server.ask("GET", "/health/live").status == 200
+    for address in ("/api/predict/default/colours", "/v1/predict/default/colours", "/v1/predict/default/colours?top=1"):
+        reply = server.ask("POST", address, RED, token)
+        assert (reply.status, reply.json["code"]) == (403, "LICENSE_MISSING")
+        assert ISSUER in reply.json["detail"]
+    assert server.ask("GET", "/v1/models", token=token).json["failed"][0]["code"] == "LICENSE_MISSING"
