@@ -51,6 +51,11 @@ class PublicKey:
         return cls(key)
 
     @classmethod
+    def from_raw(cls, raw: bytes) -> PublicKey:
+        """The key of 32 raw bytes (RFC 8032). Raises ValueError for another length."""
+        return cls(Ed25519PublicKey.from_public_bytes(raw))
+
+    @classmethod
     def load(cls, path: Path) -> PublicKey:
         """Read a PEM file. Raises KeyFileError."""
         return cls.from_pem(_read_key_file(path), source=str(path))
