@@ -237,6 +237,19 @@ class BackboneFacts(Frozen):
     fine_tuned: bool
 
 
+class Imported(Frozen):
+    """Where a model comes from that was trained elsewhere, and what it was proven with.
+
+    Its `backbone` names the original; its `dataset` and `metrics` hold test images alone, or nothing.
+    """
+
+    source: Literal["onnx", "transformers"]
+    sha256: Sha256 = Field(description="of the original's files")
+    output: Literal["logits", "probabilities"] = Field(description="what the original gives")
+    proof_images: Literal["real", "generated"]
+    notes: tuple[str, ...] = ()
+
+
 class FileEntry(Frozen):
     name: FileName
     size: int = Field(ge=0)
@@ -275,6 +288,7 @@ class Manifest(Frozen):
     variants: tuple[Variant, ...] = Field(min_length=1)
     golden: FileName = "golden.npz"
     library_versions: dict[str, str] = {}
+    imported: Imported | None = None
     files: tuple[FileEntry, ...]
     license: LicenseDemand | None = Field(default=None, description="the licence that it demands; None: none")
 
@@ -300,11 +314,12 @@ class Manifest(Frozen):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_a_demand_that_is_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A bundle that demands no licence stays one that installs from before licences read too."""
+    def _without_what_it_has_not(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A bundle that demands no licence, or was trained here, stays one that installs from before those read too."""
         document: dict[str, Any] = dump(self)
-        if document.get("license") is None:
-            document.pop("license", None)
+        for name in ("license", "imported"):
+            if document.get(name) is None:
+                document.pop(name, None)
         return document
 
     @cached_property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bundle.manifest import Certificate, Manifest, MetricEstimate, Task, Variant
+from bundle.manifest import Certificate, Imported, Manifest, MetricEstimate, Task, Variant
 from exporter.card_plots import PLOTS, VARIANTS
 
 SPLIT_ORDER = ("test", "validation", "train")
@@ -25,24 +25,14 @@ def render_card(manifest: Manifest) -> str:
     several = manifest.task is Task.MULTI_LABEL
     kind = "any number of labels an image" if several else "one label an image"
     trained = "its weights trained too" if manifest.backbone.fine_tuned else "frozen"
-    tested = (
+    tested = "Intervals are 95 % bootstrap intervals. " + (
         "Test figures are of images that neither training nor the choice of the model has seen; validation figures"
         " flatter, since the model was chosen on them."
         if "test" in manifest.metrics
         else "There were no test images: validation figures flatter, since the model was chosen on them."
     )
-    lines = [
-        f"# {manifest.name} {manifest.version}",
-        "",
-        f"An image classifier: {len(manifest.labels)} labels, {kind}. Exported {manifest.created_at} by Onsight.",
-        "",
-        "## How good it is",
-        "",
-        *_metrics_table(manifest.metrics),
-        "",
-        f"Intervals are 95 % bootstrap intervals. {tested}",
-        "",
-        *_pictures(manifest, [name for name in PLOTS if name != VARIANTS]),
+    made = "Imported" if manifest.imported else "Exported"
+    trained_on = [
         "## What it was trained on",
         "",
         f"{counts} images; snapshot `{manifest.dataset.snapshot_sha256[:16]}`. Backbone: {manifest.backbone.name}"
@@ -55,6 +45,18 @@ def render_card(manifest: Manifest) -> str:
             + (f" {threshold:.3f} |" if several else "")
             for label, threshold in zip(manifest.labels, manifest.thresholds, strict=True)
         ),
+    ]
+    lines = [
+        f"# {manifest.name} {manifest.version}",
+        "",
+        f"An image classifier: {len(manifest.labels)} labels, {kind}. {made} {manifest.created_at} by Onsight.",
+        "",
+        "## How good it is",
+        "",
+        *(_imported_quality(manifest) if manifest.imported else (*_metrics_table(manifest.metrics), "", tested)),
+        "",
+        *_pictures(manifest, [name for name in PLOTS if name != VARIANTS]),
+        *(_imported_origin(manifest, manifest.imported) if manifest.imported else trained_on),
         "",
         "## What it takes and gives",
         "",
@@ -90,7 +92,7 @@ def render_card(manifest: Manifest) -> str:
         "It knows only the labels above, and claims "
         + ("none to all" if several else "one")
         + " of them of any image that it does not call unknown. `golden.npz` holds a few of the images that it was"
-        " trained or tested on, to prove itself where it runs.",
+        f" {'proven with' if manifest.imported else 'trained or tested on'}, to prove itself where it runs.",
         "",
     ]
     return "\n".join(lines)
@@ -110,6 +112,33 @@ def _sizes(manifest: Manifest) -> list[str]:
             f"| {each.name} | `{each.file}` | {sizes[each.file] / 1e6:.1f} | {', '.join(each.runtimes) or 'all'} |"
             for each in manifest.variants
         ),
+    ]
+
+
+def _imported_quality(manifest: Manifest) -> list[str]:
+    if not manifest.metrics:
+        return ["Not measured here: it was imported without labelled test images."]
+    images = ", ".join(f"{count:,} {split}" for split, count in sorted(manifest.dataset.images.items()))
+    return [
+        *_metrics_table(manifest.metrics),
+        "",
+        f"On {images} images, given when it was imported. Intervals are 95 % bootstrap intervals. Whether the model was"
+        " trained on some of them is not known here.",
+    ]
+
+
+def _imported_origin(manifest: Manifest, imported: Imported) -> list[str]:
+    """Of a model that was trained elsewhere: where from, what was found, what was done about it."""
+    source = "an ONNX file" if imported.source == "onnx" else "a transformers folder"
+    return [
+        "## Where it comes from",
+        "",
+        f"It was trained elsewhere and imported from {source}, {_cell(manifest.backbone.name)}"
+        f" (`{imported.sha256[:16]}`), whose output is {imported.output}. The proof below"
+        f" holds it against that original on {imported.proof_images} images. What it was trained on is not known here.",
+        *(line for note in imported.notes for line in ("", f"- {_cell(note)}")),
+        "",
+        f"Labels: {', '.join(_cell(label) for label in manifest.labels)}.",
     ]
 
 

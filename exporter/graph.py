@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from bundle.manifest import Task
-from trainer.head import Classifier
 from trainer.onnx_graph import export_onnx
 
 INPUT, PROBABILITIES, LOGITS = "images", "probabilities", "logits"
@@ -18,7 +17,7 @@ INPUT, PROBABILITIES, LOGITS = "images", "probabilities", "logits"
 class ServedClassifier(nn.Module):
     """uint8 (N,H,W,3) -> probabilities (N,C) after the temperature, logits (N,C) before it."""
 
-    def __init__(self, classifier: Classifier, task: Task, temperature: float) -> None:
+    def __init__(self, classifier: nn.Module, task: Task, temperature: float) -> None:
         super().__init__()
         self.classifier = classifier
         self.exclusive = task is Task.SINGLE_LABEL

@@ -84,6 +84,7 @@ def prove_parity(
     *,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     tolerance: float = TOLERANCE,
+    logit_tolerance: float = LOGIT_TOLERANCE,
 ) -> ParityReport:
     """Run the images through the graph at every batch size and compare. Raises ParityError where anything differs."""
     largest = 0.0
@@ -105,9 +106,9 @@ def prove_parity(
                 f"batch size {size}, image {worst}: expected probabilities within {tolerance:g} of the trained model's,"
                 f" found a difference of {difference[worst]:.2g}. Nothing was written."
             )
-        if (apart := _logits_apart(logits, reference.logits)) > LOGIT_TOLERANCE:
+        if (apart := _logits_apart(logits, reference.logits)) > logit_tolerance:
             raise ParityError(
-                f"batch size {size}: expected logits within {LOGIT_TOLERANCE:g} of the trained model's, found a"
+                f"batch size {size}: expected logits within {logit_tolerance:g} of the trained model's, found a"
                 f" difference of {apart:.2g}. Nothing was written."
             )
         largest = max(largest, float(difference[worst]))

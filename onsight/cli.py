@@ -18,8 +18,10 @@ from bundle.errors import OnsightError
 
 COMMANDS = {
     "train": "Train a classifier from a folder of labelled images.",
+    "backbones": "Pretrained networks to train with: add, list, remove, pack.",
     "report": "Print a run's statistics and write its report page.",
     "export": "Turn a run into a signed .onsight bundle that has proven itself.",
+    "import": "Make a bundle of a model that was trained elsewhere: ONNX, or a transformers folder.",
     "serve": "Serve a folder of bundles over HTTP.",
     "health": "Whether a server is ready.",
     "predict": "Label a folder of images with a bundle or a server.",
@@ -28,6 +30,7 @@ COMMANDS = {
     "pack-offline": "Pack what a host without a network needs to install Onsight.",
     "demo": "All of it in a minute or two, on handwritten digits.",
 }
+MODULES = {"import": "import_model"}  # where a command's name is a word of Python
 EXTRAS = {
     "torch": "train", "transformers": "train", "sklearn": "train", "scipy": "train", "safetensors": "train",
     "onnx": "train", "onnxscript": "train", "jinja2": "train",
@@ -44,7 +47,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"onsight.commands.{cmd_name.replace('-', '_')}")
+        module = importlib.import_module(f"onsight.commands.{MODULES.get(cmd_name, cmd_name.replace('-', '_'))}")
         command: click.Command = module.command
         return command
 

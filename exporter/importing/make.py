@@ -1,0 +1,211 @@
+"""A foreign model -> signed bundle: read and wrap it, prove it against the original, measure it, sign, write.
+
+Fails closed as an export does: the file appears only after the proof, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.decide import probabilities_from_logits
+from bundle.golden import Golden, Infer, replay_golden
+from bundle.keys import SigningKey
+from bundle.manifest import (
+    BackboneFacts,
+    DatasetFacts,
+    Imported,
+    Manifest,
+    PreprocessSpec,
+    Task,
+    TensorSpec,
+    Variant,
+)
+from bundle.pack import describe_files, pack_bundle
+from bundle.preprocess import preprocess
+from exporter.card import render_card
+from exporter.errors import ExportError
+from exporter.evidence import golden_bytes
+from exporter.export import (
+    CARD_FILE,
+    GOLDEN_FILE,
+    GOLDEN_IMAGES,
+    MODEL_FILE,
+    PARITY_IMAGES,
+    RECORDED_LIBRARIES,
+    Step,
+    _checked_name,
+    _checked_version,
+    default_name,
+)
+from exporter.graph import INPUT, LOGITS, PROBABILITIES
+from exporter.importing.held_out import HeldOut, measure_held_out
+from exporter.importing.labels import fit_labels, read_labels
+from exporter.importing.onnx_source import OutputForm, first_line, fixed_batch, open_onnx
+from exporter.importing.original import Original
+from exporter.importing.preprocessing import Preprocessing
+from exporter.importing.proof_images import folder_images, generated_files
+from exporter.importing.transformers_source import open_transformers
+from exporter.parity import Reference, cpu_infer, prove_parity
+
+STEPS = 6
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """notes: what the user should know, a sentence each."""
+
+    path: Path
+    manifest: Manifest
+    notes: tuple[str, ...]
+    output_found: str
+
+
+def import_model(
+    source: Path,
+    out: Path,
+    key: SigningKey,
+    *,
+    labels: Path | None = None,
+    preprocessing: Preprocessing | None = None,
+    task: Task | None = None,
+    output: OutputForm | None = None,
+    output_name: str | None = None,
+    name: str | None = None,
+    version: str = "1",
+    images: Path | None = None,
+    test: Path | None = None,
+    now: datetime | None = None,
+    step: Step = lambda _text, _done, _total: None,
+) -> ImportedModel:
+    """Make a bundle of an ONNX file or a local `transformers` folder.
+
+    images: a folder to prove it with; without it the test images, else generated ones.  test: class folders, named
+    as the labels are.  Raises ExportError, ParityError, BackboneError or DatasetError; then nothing is written.
+    """
+    name = _checked_name(default_name(out) if name is None else name)
+    version = _checked_version(version)
+    step("reading the model", 0, STEPS)
+    original = _open(source, preprocessing, task, output, output_name)
+    notes = list(original.notes)
+    named = original.labels if labels is None else read_labels(labels)
+    if named is None:
+        raise ExportError(
+            f"{source}: expected --labels, a file with a label for each of its {original.outputs} outputs, found none."
+        )
+    fitted = fit_labels(named, original.outputs, notes)
+
+    step("loading images", 1, STEPS)
+    spec = original.preprocessing.spec(original.height, original.width)
+    folder = images or test
+    contents = generated_files() if folder is None else folder_images(folder, spec, PARITY_IMAGES)
+
+    step("proving parity", 2, STEPS)
+    thresholds = (0.5 if original.task is Task.MULTI_LABEL else 0.0,) * original.outputs
+    reference = _reference(original, contents, spec)
+    infer = _runs(source, original, reference.images[:2])
+    parity = prove_parity(
+        reference, infer, original.task, 1.0, thresholds,
+        tolerance=original.tolerance, logit_tolerance=original.logit_tolerance,
+    )  # fmt: skip
+
+    step("measuring on test images", 3, STEPS)
+    held_out = HeldOut() if test is None else measure_held_out(test, fitted, original.task, spec, infer)
+
+    step("recording golden answers", 4, STEPS)
+    kept = tuple(golden_bytes(data) for data in contents[:GOLDEN_IMAGES])
+    answers = [infer(preprocess(data, spec)[None]) for data in kept]
+    golden = Golden(kept, *(np.concatenate(part) for part in zip(*answers, strict=True)))
+    scores = ("batch", original.outputs)
+    draft = Manifest(
+        model_id=hashlib.sha256(original.graph).hexdigest(),
+        name=name,
+        version=version,
+        created_at=(now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        task=original.task,
+        labels=fitted,
+        thresholds=thresholds,
+        preprocessing=spec,
+        input=TensorSpec(name=INPUT, dtype="uint8", shape=("batch", spec.height, spec.width, 3)),
+        outputs=(
+            TensorSpec(name=PROBABILITIES, dtype="float32", shape=scores),
+            TensorSpec(name=LOGITS, dtype="float32", shape=scores),
+        ),
+        backbone=BackboneFacts(name=original.name, sha256=original.sha256, fine_tuned=False),
+        dataset=DatasetFacts(snapshot_sha256=held_out.sha256, images=held_out.images, label_counts={}),
+        metrics=held_out.metrics,
+        variants=(Variant(name="fp32", precision="fp32", file=MODEL_FILE, parity=parity),),
+        golden=GOLDEN_FILE,
+        library_versions={each: importlib.metadata.version(each) for each in RECORDED_LIBRARIES},
+        imported=Imported(
+            source=original.kind,
+            sha256=original.sha256,
+            output=original.output,
+            proof_images="generated" if folder is None else "real",
+            notes=tuple(notes),
+        ),
+        files=describe_files({MODEL_FILE: original.graph, GOLDEN_FILE: b"", CARD_FILE: b""}),
+    )
+    replay_golden(golden, draft, infer)
+    files = {MODEL_FILE: original.graph, GOLDEN_FILE: golden.to_bytes(), CARD_FILE: render_card(draft).encode()}
+    manifest = Manifest.model_validate({**draft.model_dump(), "files": describe_files(files)})
+    step("signing", 5, STEPS)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pack_bundle(out, manifest, files, key)
+    except OSError as error:
+        raise ExportError(
+            f"{out}: expected to write the bundle there, found {error.strerror or error}. Check the path, its"
+            " permissions and the free space."
+        ) from error
+    step("done", STEPS, STEPS)
+    return ImportedModel(out, manifest, tuple(notes), original.output_found)
+
+
+def _open(
+    source: Path,
+    preprocessing: Preprocessing | None,
+    task: Task | None,
+    output: OutputForm | None,
+    output_name: str | None,
+) -> Original:
+    if source.is_dir():
+        if output is not None or output_name is not None:
+            raise ExportError(
+                "--output, --output-name: a transformers folder says itself what it gives. Leave them out."
+            )
+        return open_transformers(source, preprocessing, task=task)
+    if source.suffix.lower() != ".onnx":
+        found = "another file" if source.exists() else "nothing there"
+        raise ExportError(f"{source}: expected an .onnx file or a local transformers folder, found {found}.")
+    return open_onnx(source, preprocessing, task=task, output=output, output_name=output_name)
+
+
+def _runs(source: Path, original: Original, images: NDArray[np.uint8]) -> Infer:
+    """The wrapped graph, that runs on a batch of two."""
+    try:
+        infer = cpu_infer(original.graph)
+        infer(images)
+    except Exception as error:  # the runtime's errors share no base class
+        if original.fixed_batch is not None:
+            raise fixed_batch(source, original.fixed_batch, error) from error
+        raise ExportError(
+            f"{source}: expected a model that runs on several images at once, ONNX Runtime says: {first_line(error)}"
+        ) from error
+    return infer
+
+
+def _reference(original: Original, contents: list[bytes], spec: PreprocessSpec) -> Reference:
+    """What the original says of the images, prepared without a part of the graph that is to be proven."""
+    images = np.stack([preprocess(data, spec) for data in contents])
+    parts = [original.answer(original.preprocessing.values(images[i : i + 16])) for i in range(0, len(images), 16)]
+    logits = np.concatenate([part[1] for part in parts])
+    given = [part[0] for part in parts if part[0] is not None]
+    probabilities = np.concatenate(given) if given else probabilities_from_logits(logits, original.task)
+    return Reference(images, probabilities, logits, logits)
