@@ -44,6 +44,7 @@ def classifier(
     reshape: list[int] | None = None,
     domain: str = "",
     channels: int = 3,
+    token: bool = False,
 ) -> Path:
     """A convolution, a pooling, a matrix product: what classifiers are made of, in the form that is asked for."""
     random = np.random.default_rng(5)
@@ -75,7 +76,10 @@ def classifier(
     else:
         weights["shape"] = np.array(reshape, np.int64)
         nodes.append(helper.make_node("Reshape", ["pooled", "shape"], ["features"]))
-    nodes.append(helper.make_node("MatMul", ["features", "product"], ["scores"]))
+    if token:  # laid out for one image, as a class token is by an export with a fixed batch
+        weights |= {"token": np.ones((1, 8), kind), "product": random.normal(0, 1.0, (16, 3)).astype(kind)}
+        nodes.append(helper.make_node("Concat", ["features", "token"], ["joined"], axis=1))
+    nodes.append(helper.make_node("MatMul", ["joined" if token else "features", "product"], ["scores"]))
     out = "scores"
     if end == "Softmax by hand":
         nodes += [
@@ -216,7 +220,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "normalised uint8": ({"dtype": TensorProto.UINT8}, {}, "is uint8 and takes pixels as they are"),
     "another size": ({}, {"preprocessing": Preprocessing(height=32, width=32)}, "the height of the preprocessing, 32"),
     "no size": ({"edge": "e"}, {"preprocessing": Preprocessing()}, "takes any height"),
-    "batch built in": ({"batch": 1, "reshape": [-1, 8, 1]}, {}, "."),
+    "batch built in": ({"batch": 1, "token": True}, {}, "batch is fixed at 1, and built in too deep .* dynamic batch"),
     "another task": ({"end": "Softmax"}, {"task": Task.MULTI_LABEL}, "expected a multi_label model as --task says"),
     "no such output": ({}, {"output_name": "heat"}, "expected an output 'heat', found scores"),
     "a bad name": ({}, {"name": "a/b"}, "model name"),
