@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -16,27 +16,40 @@ LABELS_NAMED = 12
 
 
 class Tally:
-    """images: answers so far, of `expected`.  failed: those with an error.  error: what ended them early."""
+    """images: answers so far, of `expected`.  failed: those with an error.  error: what ended them early.
 
-    def __init__(self, expected: int) -> None:
+    give_up: called by a second Ctrl-C, in the main thread between any two steps of it: makes the answers under way
+    fail soon, as `Client.close` does.
+    """
+
+    def __init__(self, expected: int, give_up: Callable[[], None] = lambda: None) -> None:
         self.expected = expected
+        self._give_up = give_up
         self.images = 0
         self.failed = 0
         self.counts: Counter[str] = Counter()
         self.interrupted = False
         self.error: OnsightError | None = None
-        self._asked_to_stop = False
+        self._asked_to_stop = self._given_up = False
 
     @contextmanager
     def ended_by_interrupt(self) -> Iterator[None]:
         """Within the block Ctrl-C and SIGTERM end the answers after the next one, wherever they strike; a second Ctrl-C
-        strikes at once.
+        ends those under way too.
+
+        Neither raises where it strikes: an exception between taking a lock and the block that gives it back leaves it
+        taken, and the threads that want it waiting for ever. Only a third one does, where all else failed.
         """
 
         def ask(_number: int, _frame: FrameType | None) -> None:
             self._asked_to_stop = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, give_up)
             os.write(2, b"\nStopping after the images under way. Ctrl-C again ends at once.\n")
+
+        def give_up(_number: int, _frame: FrameType | None) -> None:
+            self._given_up = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._give_up()
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -59,6 +72,11 @@ class Tally:
                 raise
             self.interrupted = True
         except OnsightError as error:
+            if self._given_up:
+                if not self.images:
+                    raise KeyboardInterrupt from error
+                self.interrupted = True
+                return
             if not self.images:
                 raise
             self.error = error

@@ -72,6 +72,7 @@ def command(
             " files in it. Choose another --group-by-label."
         )
     root = images.parent if images.is_file() else images
+    tally = Tally(len(files))
     if server is not None:
         from onsight.client import Client
         from onsight.client.batch import CONCURRENCY
@@ -83,6 +84,7 @@ def command(
         )
         labels = labels_of_server(client, has_token=bool(token))
         answers = ask_about_images(client, root, files, workers or CONCURRENCY)
+        tally = Tally(len(files), give_up=client.close)
     else:
         assert model is not None
         if not model.exists():
@@ -98,7 +100,6 @@ def command(
         True if to_stdout and sys.stdout.isatty() else None
     )  # a bar among the rows; None: where stderr is no terminal
     bar = tqdm(answers, total=len(files), unit=" images", desc="labelling", disable=quiet, leave=False)
-    tally = Tally(len(files))
     counted = tally.watch(bar)
     write = write_json if as_json or (out is not None and out.suffix.lower() == ".json") else write_csv
     with tally.ended_by_interrupt():
