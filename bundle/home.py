@@ -50,3 +50,8 @@ class OnsightHome:
     def cache_dir(self) -> Path:
         """Folder of what can be computed again: features, engines."""
         return self.path / "cache"
+
+    @property
+    def backbones_dir(self) -> Path:
+        """Folder of pretrained networks to transfer from, one folder each."""
+        return self.path / "backbones"

@@ -222,9 +222,21 @@ def load_encoder(spec: BackboneSpec, *, seed: int = 0, random_weights: bool = Fa
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BackboneError(
             f"{spec.folder}: expected an image model that transformers builds from these files and that takes"
-            f" {spec.height}x{spec.width} images; it says: {reason}"
+            f" {spec.height}x{spec.width} images; it says: {reason}{_other_size(spec)}"
         ) from error
     return encoder
+
+
+def _other_size(spec: BackboneSpec) -> str:
+    """What to try where the images have another size than the network was made for, which not every one takes."""
+    assert spec.folder is not None
+    try:
+        made_for = _height_and_width(_read_json(Path(spec.folder) / "config.json").get("image_size"))
+    except (OSError, ValueError):
+        return ""
+    if made_for is None or made_for == (spec.height, spec.width):
+        return ""
+    return f". It was made for {made_for[0]}x{made_for[1]}: try --size {made_for[0]}"
 
 
 def _check_weights(loading: dict[str, Any]) -> bool:
@@ -244,16 +256,21 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _input_size(config: dict[str, Any], processor: dict[str, Any]) -> tuple[int, int]:
-    for candidate in (processor.get("crop_size"), processor.get("size"), config.get("image_size")):
-        if isinstance(candidate, dict) and "height" in candidate and "width" in candidate:
-            return int(candidate["height"]), int(candidate["width"])
-        if isinstance(candidate, dict) and "shortest_edge" in candidate:
-            return int(candidate["shortest_edge"]), int(candidate["shortest_edge"])
-        if isinstance(candidate, int):
-            return candidate, candidate
-        if isinstance(candidate, list) and len(candidate) == 2:
-            return int(candidate[0]), int(candidate[1])
-    return DEFAULT_EDGE, DEFAULT_EDGE
+    candidates = (processor.get("crop_size"), processor.get("size"), config.get("image_size"))
+    return next((size for size in map(_height_and_width, candidates) if size is not None), (DEFAULT_EDGE, DEFAULT_EDGE))
+
+
+def _height_and_width(candidate: object) -> tuple[int, int] | None:
+    """(height, width) in any of the ways that `transformers` writes a size."""
+    if isinstance(candidate, dict) and "height" in candidate and "width" in candidate:
+        return int(candidate["height"]), int(candidate["width"])
+    if isinstance(candidate, dict) and "shortest_edge" in candidate:
+        return int(candidate["shortest_edge"]), int(candidate["shortest_edge"])
+    if isinstance(candidate, int):
+        return candidate, candidate
+    if isinstance(candidate, list) and len(candidate) == 2:
+        return int(candidate[0]), int(candidate[1])
+    return None
 
 
 def _three(value: object, default: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -59,9 +59,9 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 )
 @data("--test-list", type=click.Path(path_type=Path), metavar="FILE", help="Instead: their names, one a line.")
 @network(
-    "--backbone", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
-    help="Local transformers folder (config.json and *.safetensors) to transfer from.  [default: a small network is"
-    " trained from random weights]",
+    "--backbone", type=click.Path(path_type=Path), metavar="NAME|FOLDER",
+    help="To transfer from: one of `onsight backbones list`, or a local transformers folder (config.json and"
+    " *.safetensors).  [default: a small network is trained from random weights]",
 )  # fmt: skip
 @network("--fine-tune", is_flag=True, default=None, help="Train the backbone too, after the head.")
 @network("--random-weights", is_flag=True, default=None, help="Use the backbone's architecture, not its weights.")
@@ -109,6 +109,7 @@ def command(
     from bundle.home import OnsightHome
     from onsight.summary import summarise
     from onsight.terminal import TerminalReporter
+    from trainer.backbone_store import BackboneStore
     from trainer.progress import duration
     from trainer.recipe import Recipe
     from trainer.run import Run
@@ -122,6 +123,10 @@ def command(
     else:
         if images is None:
             raise click.UsageError("IMAGES: expected a folder of images to train on, found none.")
+        if choices["backbone"] is not None:
+            choices["backbone"] = BackboneStore(OnsightHome.from_environment().backbones_dir).resolve(
+                choices["backbone"]
+            )
         fields = {name: _text(value) for name, value in choices.items() if value is not None}
         if size is not None:
             fields |= {"input_height": size, "input_width": size}

@@ -71,7 +71,11 @@ MISTAKES = [
     ("train photos --out new --labels missing.csv", 1, "missing.csv"),
     ("train photos --out new --validation-list nowhere.txt", 1, "nowhere.txt"),
     ("train photos --out new --validation-list list.txt", 1, "nowhere-1.jpg"),
-    ("train photos --out new --backbone nowhere", 1, "nowhere: expected a local transformers folder"),
+    (
+        "train photos --out new --backbone nowhere",
+        1,
+        "nowhere: expected the name of a backbone of this install, or a local folder, found neither",
+    ),
     ("train photos --out new --backbone pickled", 1, "pickled: expected *.safetensors beside config.json, found none."),
     ("train photos --out new --backbone empty", 1, "empty: expected a local transformers folder"),
     ("train photos --out run", 1, "run: expected a new folder, found a run. Choose another --out, go on with --resume"),
