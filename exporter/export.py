@@ -23,6 +23,7 @@ from bundle.manifest import (
     BackboneFacts,
     DatasetFacts,
     GateLimits,
+    LicenseDemand,
     Manifest,
     ModelName,
     ModelVersion,
@@ -32,6 +33,7 @@ from bundle.manifest import (
 )
 from bundle.pack import describe_files, pack_bundle
 from bundle.preprocess import preprocess
+from bundle.sealed import Recipient
 from exporter.card import render_card
 from exporter.card_plots import draw_plots
 from exporter.errors import ExportError
@@ -39,7 +41,7 @@ from exporter.evidence import Evidence, gather_evidence, golden_bytes
 from exporter.graph import INPUT, LOGITS, PROBABILITIES, ServedClassifier, build_onnx
 from exporter.parity import cpu_infer, make_reference, prove_parity
 from exporter.recorded import check_statistics, read_recorded
-from exporter.variants.make import LeftOut, Made, Material, check_variants, make_variant
+from exporter.variants.make import RECIPES, LeftOut, Made, Material, check_variants, make_variant
 from trainer.data.snapshot import Snapshot
 from trainer.head import Classifier
 from trainer.run import ModelChoice, ModelDescription, Run
@@ -48,6 +50,7 @@ from trainer.statistics import Statistics, models_from_json
 MODEL_FILE, GOLDEN_FILE, CARD_FILE = "model.onnx", "golden.npz", "card.md"
 PARITY_IMAGES = 64
 GOLDEN_IMAGES = 8
+SHARES = (3, 7, 4, 1)  # of the time, of what every export does before variants; each of those says its own
 RECORDED_LIBRARIES = ("torch", "onnx", "onnxruntime", "transformers", "numpy", "pillow", "simplejpeg")
 
 Step = Callable[[str, int, int], None]
@@ -75,6 +78,8 @@ def export_run(
     variants: Sequence[str] = ("fp32",),
     limits: GateLimits = GateLimits(),  # noqa: B008 - frozen
     require_variants: bool = False,
+    license: LicenseDemand | None = None,
+    recipients: Sequence[Recipient] = (),
     now: datetime | None = None,
     step: Step = lambda _text, _done, _total: None,
 ) -> Exported:
@@ -82,19 +87,20 @@ def export_run(
 
     images, backbone: where the run's images and backbone lie now, if they have moved.  variants: see
     `check_variants`.  limits: what these may lose.  require_variants: whether one that is left out is an error.
+    license: what a server needs to serve it.  recipients: seal the bundle, so that these installs alone can open it.
     Raises RunError, SnapshotError or BackboneError for an incomplete run, ParityError where a proof fails, ExportError
     for all else (a name, no images, a place that cannot be written); then nothing is written.
     """
     name = _checked_name(default_name(out) if name is None else name)
     version = _checked_version(version)
     wanted = check_variants(variants)
-    steps = 5 + 2 * (len(wanted) - 1)
-    done = -1
+    shares = [*SHARES, *(share for each in wanted[1:] for share in RECIPES[each].shares), 1]
+    begun = 0
 
     def at(text: str) -> None:
-        nonlocal done
-        done += 1
-        step(text, done, steps)
+        nonlocal begun
+        step(text, sum(shares[:begun]), sum(shares))
+        begun += 1
 
     at("loading the run")
     snapshot, description, statistics = run.snapshot(), run.model(), _statistics(run, choice)
@@ -135,20 +141,21 @@ def export_run(
     files = {MODEL_FILE: graph, GOLDEN_FILE: golden.to_bytes(), **draw_plots(draft, statistics)}
     for each in made:
         files |= each.files
-    draft = draft.model_copy(update={"files": describe_files(files)})  # the card shows what stands beside it
+    # The card shows what stands beside it.
+    draft = draft.model_copy(update={"files": describe_files(files), "license": license})
     files[CARD_FILE] = render_card(draft).encode()
     manifest = Manifest.model_validate({**draft.model_dump(), "files": describe_files(files)})
 
     at("signing")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        pack_bundle(out, manifest, files, key)
+        pack_bundle(out, manifest, files, key, recipients)
     except OSError as error:
         raise ExportError(
             f"{out}: expected to write the bundle there, found {error.strerror or error}. Check the path, its"
             " permissions and the free space."
         ) from error
-    step("done", steps, steps)
+    step("done", sum(shares), sum(shares))
     return Exported(out, manifest, left_out)
 
 

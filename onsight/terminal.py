@@ -34,9 +34,12 @@ class TerminalReporter:
             self.close()
 
     def step(self, text: str, done: int, total: int) -> None:
-        """One bar for a few steps of different kinds; its text says which is under way."""
+        """One bar for a few steps of different kinds, done and total in shares of their time; its text says which."""
         if self._bar is None:
-            self._bar = tqdm(total=total, bar_format="{bar:10} {desc}", disable=None, dynamic_ncols=True, leave=False)
+            self._bar = tqdm(
+                total=total, bar_format="{bar:10} {percentage:3.0f}% [{elapsed}<{remaining}] {desc}", smoothing=0,
+                disable=None, dynamic_ncols=True, leave=False,
+            )  # fmt: skip
         self._bar.set_description_str(text, refresh=False)
         self._bar.update(done - self._bar.n)
         self._bar.refresh()

@@ -72,11 +72,13 @@ class LeftOut:
 class Recipe:
     """How a variant is made. doing: in a word, for whoever waits.  serves_on: see `bundle.manifest.Variant`.
 
-    infer, other_kernels: how its graph is measured, and what else may compute it, to see how far kernels part.
+    shares: of an export's time, roughly: to build it, to measure it.  infer, other_kernels: how its graph is measured,
+    and what else may compute it, to see how far kernels part.
     """
 
     precision: Precision
     doing: str
+    shares: tuple[int, int]
     build: Callable[[Material], bytes]
     infer: Callable[[bytes], Infer]
     other_kernels: Callable[[bytes], Infer]
@@ -86,20 +88,20 @@ class Recipe:
 # Functions are looked up when they are called: an export of one variant needs no other's.
 RECIPES: Final = {
     "fp16": Recipe(
-        "fp16", "converting to",
+        "fp16", "converting to", (1, 12),
         build=lambda material: convert_fp16(material.graph),
         infer=lambda graph: cpu_infer(graph, optimise=False),  # rounds behind each node: fused kernels leave that out
         other_kernels=lambda graph: cpu_infer(graph),
         serves_on=(CUDA, TENSORRT),
     ),
     "int8": Recipe(
-        "int8", "quantising to",
+        "int8", "quantising to", (10, 8),
         build=lambda material: quantize_int8(material.graph, _calibration_images(material)),
         infer=lambda graph: cpu_infer(graph),
         other_kernels=lambda graph: cpu_infer(graph, optimise=False),
     ),
     "int8-tensorrt": Recipe(
-        "int8", "quantising to",
+        "int8", "quantising to", (5, 14),
         build=lambda material: quantize_int8_tensorrt(material.graph, _calibration_images(material)),
         infer=lambda graph: cpu_infer(graph, optimise=False),  # a CPU's integers may overflow, a GPU's do not
         other_kernels=lambda graph: cpu_infer(graph, integers=False),

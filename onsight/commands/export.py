@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @click.option("--backbone", type=click.Path(path_type=Path), metavar="FOLDER", help="Its backbone, if it moved.")
 @click.option(
     "--variants", default="fp32", show_default=True, metavar="LIST",
-    help="fp32, or fp32,int8: a smaller and faster form for CPUs, if it keeps the limits on held-out images.",
+    help="fp32, and with it fp16 (GPUs), int8 (CPUs), int8-tensorrt; or cpu, gpu, all. Each smaller or faster form is"
+    " kept if it keeps the limits on held-out images.",
 )  # fmt: skip
 @click.option(
     "--max-loss", type=click.FloatRange(0, 1), default=0.01, show_default=True, metavar="FRACTION",
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     help="Share of answers that a variant must leave as they are.",
 )  # fmt: skip
 @click.option("--require-variants", is_flag=True, help="Fail where a variant does not keep them; write nothing.")
+@click.option(
+    "--for", "recipients", multiple=True, metavar="REQUEST|KEY",
+    help="Encrypt it for the install that wrote this licence request, or has this key; repeat for several. Nobody else"
+    " can open it, not even this install.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(
     run_folder: Path,
@@ -52,6 +58,7 @@ def command(
     max_loss: float,
     min_agreement: float,
     require_variants: bool,
+    recipients: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Export RUN as a bundle, one file: the model as ONNX, its facts, and answers to prove itself by where it runs.
@@ -66,24 +73,27 @@ def command(
     from bundle.home import OnsightHome
     from bundle.manifest import GateLimits
     from exporter.export import export_run
+    from licenses.recipient import read_recipient
     from onsight.signing import own_key
     from onsight.terminal import TerminalReporter
     from trainer.run import Run
 
     if out.suffix != ".onsight":
         raise click.UsageError(f"--out: expected a name that ends in .onsight, found {out.name}")
+    sealed_for = [read_recipient(each) for each in recipients]
     key = own_key(OnsightHome.from_environment())
     with TerminalReporter() as reporter:
         exported = export_run(
             Run(run_folder), out, key, choice=choice, name=name, version=model_version, images=images,
             backbone=backbone, variants=[part.strip() for part in variants.split(",")],
             limits=GateLimits(max_loss=max_loss, min_agreement=min_agreement), require_variants=require_variants,
-            step=reporter.step,
+            recipients=sealed_for, step=reporter.step,
         )  # fmt: skip
     for each in exported.left_out:
         click.echo(f"warning: {each.name} is left out: {each.reason}.", err=True)
     manifest = exported.manifest
     parity = manifest.variants[0].parity
+    sizes = {entry.name: entry.size for entry in manifest.files}
     if as_json:
         click.echo(
             json.dumps(
@@ -95,10 +105,12 @@ def command(
                     "model_id": manifest.model_id,
                     "labels": list(manifest.labels),
                     "key_id": key.public_key.key_id,
+                    "sealed_for": [each.install or each.key_id for each in sealed_for],
                     "parity": parity.model_dump(),
                     "variants": {
                         each.name: each.certificate and each.certificate.model_dump() for each in manifest.variants
                     },
+                    "sizes": {each.name: sizes[each.file] for each in manifest.variants},
                     "left_out": {each.name: each.reason for each in exported.left_out},
                 },
                 ensure_ascii=False,
@@ -115,11 +127,14 @@ def command(
     for variant in manifest.variants:
         if (measured := variant.certificate) is not None:
             click.echo(
-                f"{variant.name}: {measured.metric.replace('_', ' ')} {measured.value:.3f} on {measured.images:,}"
-                f" {measured.split} images, {measured.full:.3f} in full precision; {measured.agreement:.1%} of the"
+                f"{variant.name}, {sizes[variant.file] / 1e6:.1f} MB: {measured.metric.replace('_', ' ')}"
+                f" {measured.value:.3f} on {measured.images:,} {measured.split} images, {measured.full:.3f} in full"
+                f" precision; {measured.agreement:.1%} of the"
                 " answers agree"
             )
     click.echo(f"signed by {key.public_key.key_id}")
+    for recipient in sealed_for:
+        click.echo(f"encrypted for {recipient.install or f'the install with key {recipient.key_id}'}")
     click.echo(
         f"Next:   onsight predict {quote(str(out))} IMAGES, or put it into a folder and onsight serve FOLDER", err=True
     )

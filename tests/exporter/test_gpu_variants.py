@@ -238,3 +238,22 @@ def test_the_same_run_gives_the_same_forms_in_another_process(
     digests = [{name: hashlib.sha256(data).hexdigest() for name, data in each.items()} for each in (files, again)]
     assert digests[0] == digests[1]
     assert {"model.fp16.onnx", "model.int8-tensorrt.onnx"} <= digests[0].keys()
+
+
+def test_progress_rises_to_the_end_by_shares_of_the_time(
+    single_run: TinyRun, maker_key: SigningKey, tmp_path: Path
+) -> None:
+    seen: list[tuple[str, int, int]] = []
+    out = tmp_path / "shapes.onsight"
+    export_run(
+        single_run.run,
+        out,
+        maker_key,
+        variants=("fp32", "fp16"),
+        step=lambda text, done, total: seen.append((text, done, total)),
+    )
+    places = [done for _, done, _ in seen]
+    assert places == sorted(set(places))
+    assert places[0] == 0
+    assert {total for _, _, total in seen} == {places[-1]}
+    assert [text for text, _, _ in seen[-4:]] == ["converting to fp16", "measuring fp16", "signing", "done"]

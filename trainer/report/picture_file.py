@@ -15,9 +15,7 @@ from markupsafe import Markup
 from trainer.report.svg import element
 
 _MARGIN: Final = 14.0
-_FONT: Final = (
-    "svg { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif; overflow: visible; }\n"
-)
+_FONT: Final = "svg { font: 13px system-ui, -apple-system, 'Segoe UI', Arial, sans-serif; overflow: visible; }\n"
 
 
 def picture_file(plot: Markup) -> bytes:
