@@ -27,6 +27,7 @@ COMMANDS = {
     "predict": "Label a folder of images with a bundle or a server.",
     "token": "Who may ask the server.",
     "trust": "Whose bundles this machine accepts.",
+    "license": "Who this install is, for bundles that it alone may open.",
     "pack-offline": "Pack what a host without a network needs to install Onsight.",
     "demo": "All of it in a minute or two, on handwritten digits.",
 }

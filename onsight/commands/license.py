@@ -1,0 +1,66 @@
+"""onsight license: who this install is, for those who make bundles for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def command() -> None:
+    """Who this install is, so that bundles can be encrypted for it alone.
+
+    \b
+    onsight license request --out request.txt     here; give the file to the maker
+    onsight export RUN --out x.onsight --for request.txt     there
+    """
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
+def identity(as_json: bool) -> None:
+    """Print this install's id and the key that bundles are encrypted to; both are made on first use."""
+    from bundle.home import OnsightHome
+    from licenses.identity import InstallIdentity
+
+    own = InstallIdentity.load_or_create(OnsightHome.from_environment().licenses_dir)
+    key = own.recipient_public.hex()
+    if as_json:
+        click.echo(json.dumps({"install_id": own.install_id, "recipient_key": key}))
+        return
+    click.echo(f"install  {own.install_id}\nkey      {key}")
+
+
+@command.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The file.  [default: stdout]"
+)
+@click.option("--name", default="onsight", show_default=True, help="What the maker shall call this install.")
+def request(out: Path | None, name: str) -> None:
+    """Write a request file: this install's public keys and salted hashes of the machine, signed by it.
+
+    It holds nothing secret. Whoever makes bundles encrypts them with it: onsight export --for FILE.
+    """
+    from datetime import UTC, datetime
+
+    from pydantic import ValidationError
+
+    from bundle.files import write_atomically
+    from bundle.home import OnsightHome
+    from licenses.host import host_factors
+    from licenses.identity import InstallIdentity
+    from licenses.request import make_request
+
+    own = InstallIdentity.load_or_create(OnsightHome.from_environment().licenses_dir)
+    try:
+        text = make_request(own, name, host_factors(), datetime.now(UTC))
+    except ValidationError as error:
+        raise click.UsageError(f"--name: {error.errors()[0]['msg']}, found {name!r}.") from error
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    write_atomically(out, text.encode())
+    click.echo(f"{out}: request of install {own.install_id}", err=True)
+    click.echo("Next:   give it to the maker, who runs: onsight export RUN --out NAME.onsight --for FILE", err=True)
