@@ -91,8 +91,8 @@ def export_run(
     Raises RunError, SnapshotError or BackboneError for an incomplete run, ParityError where a proof fails, ExportError
     for all else (a name, no images, a place that cannot be written); then nothing is written.
     """
-    name = _checked_name(default_name(out) if name is None else name)
-    version = _checked_version(version)
+    name = checked_name(default_name(out) if name is None else name)
+    version = checked_version(version)
     wanted = check_variants(variants)
     shares = [*SHARES, *(share for each in wanted[1:] for share in RECIPES[each].shares), 1]
     begun = 0
@@ -165,7 +165,7 @@ def default_name(out: Path) -> str:
     return kept.lstrip("._-")[:100] or "model"
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
     try:
         return TypeAdapter(ModelName).validate_python(name)
     except ValidationError as error:
@@ -175,7 +175,7 @@ def _checked_name(name: str) -> str:
         ) from error
 
 
-def _checked_version(version: str) -> str:
+def checked_version(version: str) -> str:
     try:
         return TypeAdapter(ModelVersion).validate_python(version)
     except ValidationError as error:

@@ -40,8 +40,8 @@ from exporter.export import (
     PARITY_IMAGES,
     RECORDED_LIBRARIES,
     Step,
-    _checked_name,
-    _checked_version,
+    checked_name,
+    checked_version,
     default_name,
 )
 from exporter.graph import INPUT, LOGITS, PROBABILITIES
@@ -89,8 +89,8 @@ def import_model(
     images: a folder to prove it with; without it the test images, else generated ones.  test: class folders, named
     as the labels are.  Raises ExportError, ParityError, BackboneError or DatasetError; then nothing is written.
     """
-    name = _checked_name(default_name(out) if name is None else name)
-    version = _checked_version(version)
+    name = checked_name(default_name(out) if name is None else name)
+    version = checked_version(version)
     step("reading the model", 0, STEPS)
     original = _open(source, preprocessing, task, output, output_name)
     notes = list(original.notes)
