@@ -30,7 +30,7 @@ from exporter.parity import cpu_infer
 
 EDGE = 16
 LABELS = ("blue", "grün", "red, dark")
-MOBILENET = Path("/work/shared/data/weights/mobilenet_v2_imagenet")
+MOBILENET = Path(__file__).resolve().parents[3] / "shared" / "data" / "weights" / "mobilenet_v2_imagenet"
 
 
 def classifier(
