@@ -305,7 +305,6 @@ class RemoteModel:
         desk, self._desk = self._desk, None
         standing = Standing(Phase.LOADING, progress="the engine process is being started again")
         if desk is not None:
-            desk.close()
             self._losses += not self._proven and self.standing.progress != QUEUED
             if self._losses >= MAX_LOAD_LOSSES and not self._proven:
                 error = EngineError(
@@ -313,6 +312,8 @@ class RemoteModel:
                 )
                 standing = Standing(Phase.FAILED, progress="failed", error=error)
         self._stand(standing)
+        if desk is not None:
+            desk.close()  # last: who waits at it tries again at once, and must not find the model ready still
 
     def _stand(self, standing: Standing) -> None:
         with self._changed:
