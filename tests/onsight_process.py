@@ -110,6 +110,10 @@ class OnsightProcesses:
 
 
 def command_environment(home: Path, more: dict[str, str] | None = None) -> dict[str, str]:
-    """This environment without settings of ours, but with an install of its own."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ONSIGHT_")}
+    """This environment without settings of ours, but with an install of its own.
+
+    Also without what the trainer sets in its process, which is that of the tests too.
+    """
+    ours = ("ONSIGHT_", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**clean, "ONSIGHT_HOME": str(home), "COLUMNS": "100", **(more or {})}
