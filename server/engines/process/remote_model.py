@@ -302,7 +302,7 @@ class RemoteModel:
             self._stand(Standing(Phase.READY, "ready"))
 
     def on_lost(self) -> None:
-        desk, self._desk = self._desk, None
+        desk = self._desk
         standing = Standing(Phase.LOADING, progress="the engine process is being started again")
         if desk is not None:
             self._losses += not self._proven and self.standing.progress != QUEUED
@@ -311,9 +311,10 @@ class RemoteModel:
                     "graph: the engine process ended each time it loaded it. Export the bundle again, or see the log."
                 )
                 standing = Standing(Phase.FAILED, progress="failed", error=error)
-        self._stand(standing)
+        self._stand(standing)  # first: who loses the desk tries again at once, and must not find the model ready still
+        self._desk = None
         if desk is not None:
-            desk.close()  # last: who waits at it tries again at once, and must not find the model ready still
+            desk.close()
 
     def _stand(self, standing: Standing) -> None:
         with self._changed:
