@@ -122,12 +122,19 @@ def _verify(archive: Archive, trust: TrustStore) -> tuple[VerifiedManifest, dict
 
 
 def _verify_manifest(archive: Archive, trust: TrustStore) -> VerifiedManifest:
-    manifest_bytes = _read_small(archive, MANIFEST_NAME, MAX_MANIFEST_BYTES)
-    signature_bytes = _read_small(archive, SIGNATURE_NAME, MAX_SIGNATURE_FILE_BYTES)
+    manifest_bytes, signature_bytes = read_signed(archive)
     key_id = verify_manifest(manifest_bytes, signature_bytes, trust)
     manifest = parse_manifest(manifest_bytes)
     check_names(manifest, archive.sizes.keys() - {MANIFEST_NAME, SIGNATURE_NAME})
     return VerifiedManifest(manifest, manifest_bytes, signature_bytes, key_id)
+
+
+def read_signed(archive: Archive) -> tuple[bytes, bytes]:
+    """The bytes of the manifest and of its signature, neither parsed nor believed yet. Raises MalformedBundle."""
+    return (
+        _read_small(archive, MANIFEST_NAME, MAX_MANIFEST_BYTES),
+        _read_small(archive, SIGNATURE_NAME, MAX_SIGNATURE_FILE_BYTES),
+    )
 
 
 def _read_small(archive: Archive, name: str, limit: int) -> bytes:

@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "Print a run's statistics and write its report page.",
     "export": "Turn a run into a signed .onsight bundle that has proven itself.",
     "import": "Make a bundle of a model that was trained elsewhere: ONNX, or a transformers folder.",
+    "verify": "Check a bundle as a server would, and say what each check found and means.",
     "serve": "Serve a folder of bundles over HTTP.",
     "health": "Whether a server is ready.",
     "predict": "Label a folder of images with a bundle or a server.",

@@ -25,7 +25,7 @@ from bundle.errors import GoldenMismatch
 from bundle.files import write_atomically
 from bundle.golden import Golden, replay_golden
 from bundle.load import Bundle
-from bundle.manifest import Variant
+from bundle.manifest import Manifest, Variant
 from bundle.preprocess import preprocess
 from server.engines.protocol import Engine, EngineFactory, replicas_of
 from server.engines.providers import CPU
@@ -75,7 +75,7 @@ def choose_proven(bundle: Bundle, full: Variant, build_engine: EngineFactory, po
     if policy.precision != "auto" and policy.precision != full.precision:
         return _first_that_runs(builder, _certified(bundle, policy))
     if not full.may_serve:
-        raise _refused(bundle, full)
+        raise refused(bundle.manifest, full)
     others = [each for each in bundle.manifest.variants if each is not full] if policy.precision == "auto" else []
     for each in others:
         if not each.may_serve:
@@ -208,16 +208,17 @@ def _certified(bundle: Bundle, policy: VariantPolicy) -> list[Variant]:
     if serving:
         return sorted(serving, key=lambda each: not _is_made_for(each, policy.providers[:1] or (CPU,)))
     if found:
-        raise _refused(bundle, found[0])
+        raise refused(bundle.manifest, found[0])
     raise VariantRefused(
         f"{bundle.manifest.name}: expected a variant of precision {policy.precision}, as ONSIGHT_PRECISION says, found"
         " none. Export it with --variants all, or set ONSIGHT_PRECISION to auto."
     )
 
 
-def _refused(bundle: Bundle, variant: Variant) -> VariantRefused:
+def refused(manifest: Manifest, variant: Variant) -> VariantRefused:
+    """Of a variant that may not serve, why."""
     return VariantRefused(
-        f"{bundle.manifest.name}: expected a certificate that variant {variant.name} answers as full precision does,"
+        f"{manifest.name}: expected a certificate that variant {variant.name} answers as full precision does,"
         f" found that {_why(variant)}. Export the bundle again."
     )
 
