@@ -24,6 +24,7 @@ COMMANDS = {
     "import": "Make a bundle of a model that was trained elsewhere: ONNX, or a transformers folder.",
     "verify": "Check a bundle as a server would, and say what each check found and means.",
     "serve": "Serve a folder of bundles over HTTP.",
+    "engine": "TensorRT engines: build them before the server starts, list them, clear them.",
     "health": "Whether a server is ready.",
     "predict": "Label a folder of images with a bundle or a server.",
     "token": "Who may ask the server.",

@@ -97,6 +97,11 @@ def choose_proven(bundle: Bundle, full: Variant, build_engine: EngineFactory, po
     return chosen
 
 
+def prove_variant(bundle: Bundle, variant: Variant, build_engine: EngineFactory) -> Proven:
+    """One form by itself: its engine, golden replay and first runs. Raises as `choose_proven` does."""
+    return _Builder(bundle, build_engine).prove(variant)
+
+
 def _measure(builder: _Builder, full: Variant, others: list[Variant]) -> Proven:
     """Prove full precision, then each variant made for what really runs it, and keep the fastest."""
     proven = [builder.prove(full)]

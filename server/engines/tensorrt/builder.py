@@ -84,6 +84,12 @@ def build_plan(
     return BuiltPlan(bytes(plan), bytes(config.get_timing_cache().serialize()), clock() - began)
 
 
+def try_graph(trt: Any, trt_log: TensorRTLog, request: BuildRequest) -> None:
+    """Parse the graph and take its input, and build nothing: what shows without a device. Raises as `build_plan`."""
+    builder = make(trt, trt_log, trt.Builder)
+    _profile(builder, parse_network(trt, trt_log, builder, request.graph), request)
+
+
 def parse_network(trt: Any, trt_log: TensorRTLog, builder: Any, graph: bytes) -> Any:
     """The network of an ONNX graph. Raises EngineError with every complaint of the parser."""
     network = builder.create_network(0)

@@ -18,7 +18,7 @@ from typing import Any
 
 from bundle.manifest import Manifest
 from server.engines.device_memory import DeviceMemory, open_device_memory
-from server.engines.device_probe import DeviceProbe
+from server.engines.device_probe import Device, DeviceProbe
 from server.engines.process.batching import DEFAULT_BATCH_SIZES
 from server.engines.tensorrt.builder import BuildRequest, build_plan
 from server.engines.tensorrt.engine import TensorRTEngine
@@ -73,11 +73,17 @@ class TensorRTProvider:
         self._cache = _open_cache(options)
 
     def build(
-        self, manifest: Manifest, graph: bytes, progress: Callable[[str], None], *, private: bool = False
+        self,
+        manifest: Manifest,
+        graph: bytes,
+        progress: Callable[[str], None],
+        *,
+        private: bool = False,
+        watch: Callable[[BuildProgress], None] = lambda _how_far: None,
     ) -> TensorRTEngine:
         """The engine of one model; minutes where it has to be built. progress: where to say how far it is.
 
-        private: neither look for it in the cache nor keep it there.
+        private: neither look for it in the cache nor keep it there.  watch: told how far a build is, in figures.
 
         Raises EngineError where TensorRT refuses the graph, GraphMismatch where it is not the manifest's.
         """
@@ -85,12 +91,12 @@ class TensorRTProvider:
         request = self._request(manifest, graph)
         identity = self._identity(manifest, request)
         if private:
-            engine = self._deserialise(self._build(identity, request, progress, keep=False))
+            engine = self._deserialise(self._build(manifest, identity, request, progress, watch, keep=False))
         else:
             with self._entry_lock(identity, lambda: progress("another process builds the TensorRT engine")):
                 engine = self._load(identity)
                 if engine is None:
-                    engine = self._deserialise(self._build(identity, request, progress))
+                    engine = self._deserialise(self._build(manifest, identity, request, progress, watch))
         if engine is None:
             raise EngineError(
                 f"TensorRT {self._trt.__version__}: expected the engine that it built to load, found that it refuses"
@@ -106,23 +112,19 @@ class TensorRTProvider:
             manifest.input.name,
             (spec.height, spec.width, 3),
             options.batch_sizes,
-            min(options.workspace_bytes, self._memory.device.memory_bytes // 2),
+            workspace_on(self._memory.device, options.workspace_bytes),
         )
 
     # ---- cache
 
+    def is_kept(self, manifest: Manifest, graph: bytes) -> bool:
+        """Whether the cache hands out the engine that `build` would make of it."""
+        identity = self._identity(manifest, self._request(manifest, graph))
+        return self._cache is not None and self._cache.load(identity) is not None
+
     def _host(self) -> dict[str, object]:
         """What plans and timings depend on. Boards of one kind share them; a driver or version has its own."""
-        device = self._memory.device
-        return {
-            "tensorrt": str(self._trt.__version__),
-            "gpu": device.name,
-            "compute_capability": list(device.compute_capability),
-            "multiprocessors": device.multiprocessors,
-            "memory_bytes": device.memory_bytes,
-            "driver": self._probe.driver_version,
-            "cuda": self._probe.cuda_version,
-        }
+        return host_facts(self._memory.device, self._probe, str(self._trt.__version__))
 
     def _identity(self, manifest: Manifest, request: BuildRequest) -> dict[str, object]:
         return {
@@ -161,7 +163,14 @@ class TensorRTProvider:
         return self._runtime.deserialize_cuda_engine(plan)
 
     def _build(
-        self, identity: Identity, request: BuildRequest, progress: Callable[[str], None], *, keep: bool = True
+        self,
+        manifest: Manifest,
+        identity: Identity,
+        request: BuildRequest,
+        progress: Callable[[str], None],
+        watch: Callable[[BuildProgress], None],
+        *,
+        keep: bool = True,
     ) -> bytes:
         """keep: in the cache; timings, which hold nothing of the model, are kept either way."""
         logged = time.monotonic() - LOG_EVERY_S
@@ -169,6 +178,7 @@ class TensorRTProvider:
         def report(how_far: BuildProgress) -> None:
             nonlocal logged
             progress(str(how_far))
+            watch(how_far)
             if time.monotonic() - logged >= LOG_EVERY_S:
                 logged = time.monotonic()
                 log.info(
@@ -191,7 +201,7 @@ class TensorRTProvider:
             "uuid": self._memory.device.uuid,
         }
         if keep:
-            self._keep(identity, built.plan, facts)
+            self._keep(identity, built.plan, {**facts, "model": manifest.name, "version": manifest.version})
         with self._entry_lock(timing_identity):
             self._keep(timing_identity, built.timings, facts)
         return built.plan
@@ -202,6 +212,24 @@ class TensorRTProvider:
                 self._cache.save(identity, payload, facts)
             except OSError as error:
                 log.warning("not kept in the engine cache", extra={"kind": identity["kind"], "reason": str(error)})
+
+
+def host_facts(device: Device, probe: DeviceProbe, tensorrt: str) -> dict[str, object]:
+    """Of a plan's identity, the machine's part. tensorrt: version."""
+    return {
+        "tensorrt": tensorrt,
+        "gpu": device.name,
+        "compute_capability": list(device.compute_capability),
+        "multiprocessors": device.multiprocessors,
+        "memory_bytes": device.memory_bytes,
+        "driver": probe.driver_version,
+        "cuda": probe.cuda_version,
+    }
+
+
+def workspace_on(device: Device, workspace_bytes: int = DEFAULT_WORKSPACE_BYTES) -> int:
+    """What a build may use for a single layer there."""
+    return min(workspace_bytes, device.memory_bytes // 2)
 
 
 def _open_cache(options: TensorRTOptions) -> SealedCache | None:

@@ -36,6 +36,21 @@ LOCKS = 64
 ABANDONED_S = 3600.0
 _DOMAIN = b"onsight engine cache 1\n"
 _SIDECAR = ".json"
+_UNUSABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What lies in the folder. problem: why it is as good as absent, and then nothing that it says of itself is told.
+
+    size_bytes: of the bytes and the sidecar.
+    """
+
+    name: str
+    size_bytes: int
+    identity: Identity
+    facts: Identity
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +86,10 @@ class SealedCache:
             sidecar = json.loads(_read_file(_sidecar_of(path), MAX_SIDECAR_BYTES))
             if sidecar["identity"] != dict(identity):
                 raise ValueError("it is sealed for something else")
-            payload = _read_file(path, self.max_bytes)
-            if not hmac.compare_digest(
-                str(sidecar["hmac"]), self._seal(sidecar["identity"], sidecar["facts"], payload)
-            ):
-                raise ValueError("its seal is not of this install, or it was changed")
+            payload = self._read_sealed(path, sidecar)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except _UNUSABLE as error:
             log.warning("engine cache entry not used", extra={"entry": path.name, "reason": str(error)})
             return None
         with contextlib.suppress(OSError):
@@ -95,6 +106,27 @@ class SealedCache:
         write_atomically(_sidecar_of(path), json.dumps(document, indent=2, sort_keys=True).encode(), mode=0o600)
         os.utime(path, (self.now(), self.now()))
         self.sweep(keep=path.name)
+
+    def entries(self) -> list[Entry]:
+        """All of them, by name, each as far as its seal fits; every byte of them is read for that."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for path in sorted(self.folder.iterdir()):
+                if path.suffix == _SIDECAR or path.name.startswith((".", "lock-")):
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    found.append(self._entry_at(path))
+        return found
+
+    def remove(self, name: str) -> bool:
+        """Remove one entry, by its name; False where some process loads or builds it now, or it cannot be removed."""
+        with contextlib.suppress(OSError), self._open_lock(name) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                _sidecar_of(self.folder / name).unlink()
+            (self.folder / name).unlink()
+            return True
+        return False
 
     def discard(self, identity: Identity) -> None:
         """Forget an entry that turned out to be of no use."""
@@ -122,18 +154,30 @@ class SealedCache:
         for _, file, size in sorted(entries, key=lambda entry: entry[0]):
             if total <= self.max_bytes:
                 return
-            if file.name != keep and self._remove_if_unused(file):
+            if file.name != keep and self.remove(file.name):
+                log.info("engine cache entry removed: the cache is full", extra={"entry": file.name})
                 total -= size
 
-    def _remove_if_unused(self, file: Path) -> bool:
-        with contextlib.suppress(OSError), self._open_lock(file.name) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with contextlib.suppress(FileNotFoundError):
-                _sidecar_of(file).unlink()
-            file.unlink()
-            log.info("engine cache entry removed: the cache is full", extra={"entry": file.name})
-            return True
-        return False
+    def _entry_at(self, path: Path) -> Entry:
+        size = path.lstat().st_size
+        try:
+            document = _read_file(_sidecar_of(path), MAX_SIDECAR_BYTES)
+            sidecar = json.loads(document)
+            identity, facts = dict(sidecar["identity"]), dict(sidecar["facts"])
+            if entry_name(identity) != path.name:
+                raise ValueError("it is sealed for something else")
+            self._read_sealed(path, sidecar)
+        except FileNotFoundError:
+            return Entry(path.name, size, {}, {}, "its sidecar is missing")
+        except _UNUSABLE as error:
+            return Entry(path.name, size, {}, {}, str(error))
+        return Entry(path.name, size + len(document), identity, facts)
+
+    def _read_sealed(self, path: Path, sidecar: Mapping[str, object]) -> bytes:
+        payload = _read_file(path, self.max_bytes)
+        if not hmac.compare_digest(str(sidecar["hmac"]), self._seal(sidecar["identity"], sidecar["facts"], payload)):
+            raise ValueError("its seal is not of this install, or it was changed")
+        return payload
 
     def _open_lock(self, name: str) -> IO[bytes]:
         """One of a few files a kind, which are never removed: a lock on a file that is gone would bind nobody."""
