@@ -30,6 +30,7 @@ COMMANDS = {
     "token": "Who may ask the server.",
     "trust": "Whose bundles this machine accepts.",
     "license": "Who this install is, for bundles that it alone may open.",
+    "sbom": "Print a bill of materials of this install: packages, licences, who needs whom.",
     "pack-offline": "Pack what a host without a network needs to install Onsight.",
     "demo": "All of it in a minute or two, on handwritten digits.",
 }

@@ -37,6 +37,9 @@ def rows_of(text: str) -> list[dict[str, str]]:
     [
         "",
         *COMMANDS,
+        "engine build",
+        "engine clear",
+        "engine list",
         "token create",
         "token list",
         "token revoke",
