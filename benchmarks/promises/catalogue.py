@@ -1,4 +1,4 @@
-"""All promises of serving, in the order of the table."""
+"""All promises of serving and of bundles, in the order of the table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from benchmarks.promises import (
     memory,
     no_network,
     slow_clients,
+    tampering,
 )
 
 PROMISES = (
@@ -24,4 +25,5 @@ PROMISES = (
     bad_input.PROMISE,
     no_network.PROMISE,
     *memory.PROMISES,
+    *tampering.PROMISES,
 )

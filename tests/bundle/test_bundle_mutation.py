@@ -56,15 +56,6 @@ def test_every_byte_of_the_manifest_is_covered_by_the_signature(signed_bundle):
             public_key.verify(b"onsight/bundle/v1\n" + flipped(manifest, at, at % 8), raw)
 
 
-@pytest.mark.parametrize("share", range(10))
-def test_a_flipped_manifest_is_refused_by_the_loader(signed_bundle, rewrite: Rewrite, share: int):
-    entries = read_archive(signed_bundle.path)
-    manifest = entries["manifest.json"]
-    for at in range(share, len(manifest), 200):
-        with pytest.raises(SignatureMismatch):
-            load_bundle(rewrite({**entries, "manifest.json": flipped(manifest, at, at % 8)}), signed_bundle.trust)
-
-
 def test_a_longer_shorter_or_reformatted_manifest_is_refused(signed_bundle, rewrite: Rewrite):
     entries = read_archive(signed_bundle.path)
     manifest = entries["manifest.json"]
@@ -72,16 +63,6 @@ def test_a_longer_shorter_or_reformatted_manifest_is_refused(signed_bundle, rewr
     for changed in (manifest + b"\n", manifest[:-1], compact, b"", b"{}"):
         with pytest.raises(SignatureMismatch):
             load_bundle(rewrite({**entries, "manifest.json": changed}), signed_bundle.trust)
-
-
-@pytest.mark.parametrize("name", ["model.onnx", "golden.npz", "card.md"])
-def test_a_flipped_byte_in_any_file_is_refused(signed_bundle, rewrite: Rewrite, name: str):
-    entries = read_archive(signed_bundle.path)
-    draw = random.Random(7)
-    for _ in range(40):
-        at, bit = draw.randrange(len(entries[name])), draw.randrange(8)
-        with pytest.raises(DigestMismatch, match=name):
-            load_bundle(rewrite({**entries, name: flipped(entries[name], at, bit)}), signed_bundle.trust)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "golden.npz", "card.md"])
