@@ -21,7 +21,7 @@ COMMANDS = {
     "backbones": "Pretrained networks to train with: add, list, remove, pack.",
     "report": "Print a run's statistics and write its report page.",
     "export": "Turn a run into a signed .onsight bundle that has proven itself.",
-    "import": "Make a bundle of a model that was trained elsewhere: ONNX, or a transformers folder.",
+    "import": "Make a bundle of a model that was trained elsewhere.",
     "verify": "Check a bundle as a server would, and say what each check found and means.",
     "serve": "Serve a folder of bundles over HTTP.",
     "engine": "TensorRT engines: build them before the server starts, list them, clear them.",

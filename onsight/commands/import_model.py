@@ -56,7 +56,9 @@ def command(
     test: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a bundle of SOURCE, a model that was trained elsewhere: an ONNX classifier, or a local transformers folder.
+    """Make a bundle of a model that was trained elsewhere.
+
+    SOURCE is an ONNX classifier, or a local transformers folder.
 
     \b
     onsight import resnet.onnx --labels names.txt --preprocessing imagenet --out resnet.onsight

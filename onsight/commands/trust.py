@@ -55,7 +55,7 @@ def add_key(public_key: Path, name: str | None) -> None:
 @command.command("remove")
 @click.argument("key_id")
 def remove_key(key_id: str) -> None:
-    """Trust KEY_ID no longer. Bundles that are loaded already stay until the server restarts."""
+    """Trust KEY_ID no longer. A server lets go of what that key signed."""
     _store().remove(key_id)
     click.echo(f"{key_id}: trusted no longer", err=True)
 
