@@ -62,7 +62,7 @@ def command(
 
     \b
     onsight import resnet.onnx --labels names.txt --preprocessing imagenet --out resnet.onsight
-    onsight import mobilenet_v2/ --images photos/ --out models/pretrained/General-classification.onsight
+    onsight import mobilenet_v2/ --images photos/ --out models/pretrained/General.onsight
 
     Nothing is written unless the bundle's graph answers as the original does. In `models/pretrained` it answers
     `/api/pm-predict/NAME`. See docs/import.md.

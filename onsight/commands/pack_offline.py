@@ -32,7 +32,8 @@ def command(folder: Path, extras: str, as_tar: bool, source: Path | None, as_jso
     onsight pack-offline onsight-gpu --extras gpu
     sudo scripts/install_linux.sh --offline . --service       on the host, in the copied folder
 
-    This uses the network: it asks the package index that pip is set to. When it is interrupted, the same command goes on.
+    This uses the network: it asks the package index that pip is set to. When it is interrupted, the same command
+    goes on.
     """
     names = tuple(name.strip() for name in extras.split(",") if name.strip())
     folder = folder.absolute()
