@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -221,6 +222,23 @@ def test_the_key_is_random_private_and_stays(tmp_path: Path) -> None:
     assert key != load_install_key(tmp_path / "other" / "key")
     assert key == load_install_key(tmp_path / "home" / "key")
     assert (tmp_path / "home" / "key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_appears_while_another_is_to_be_made_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, others = tmp_path / "key", []
+    make_folder = Path.mkdir
+
+    def mkdir(folder: Path, *arguments: int, **named: Any) -> None:  # what comes right after the first look
+        make_folder(folder, *arguments, **named)
+        if not others:
+            others.append(b"k" * KEY_BYTES)
+            path.touch(mode=0o600)
+            path.write_bytes(others[0])
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert load_install_key(path) == others[0] == path.read_bytes()
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])

@@ -8,9 +8,11 @@ sealed is built again.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from bundle.files import write_atomically
@@ -24,15 +26,25 @@ def load_install_key(path: Path) -> bytes:
     if key is not None:
         return key
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.is_symlink() or path.exists():  # not ours alone, or broken: what it sealed is worth nothing
-        write_atomically(path, secrets.token_bytes(KEY_BYTES), mode=0o600)
-    else:
-        with contextlib.suppress(FileExistsError):  # another process was quicker: its key it is
-            write_atomically(path, secrets.token_bytes(KEY_BYTES), mode=0o600, replace=False)
-    key = _read(path)
+    with _one_at_a_time(path.parent):
+        key = _read(path)  # another process may have been quicker: its key it is
+        if key is None:  # or not ours alone, or broken: what it sealed is worth nothing
+            write_atomically(path, secrets.token_bytes(KEY_BYTES), mode=0o600)
+            key = _read(path)
     if key is None:
         raise PermissionError(f"{path}: expected a key file of this user, mode 0600, and cannot keep one")
     return key
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Looking whether a key is there and making one is one step for all processes; the folder itself is the lock."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> bytes | None:
