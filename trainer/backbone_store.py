@@ -9,6 +9,7 @@ does, and nothing else).
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import tempfile
@@ -173,11 +174,7 @@ def _count_parameters(folder: Path) -> int:
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, "np") as file:
-                for key in file.keys():  # noqa: SIM118
-                    size = 1
-                    for length in file.get_slice(key).get_shape():
-                        size *= length
-                    count += size
+                count += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise BackboneError(f"{path}: expected safetensors, found a damaged file ({error}).") from error
     return count
