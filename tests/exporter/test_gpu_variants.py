@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,8 +11,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from exporting import export_elsewhere
 from onnx import TensorProto, helper, numpy_helper
-from onsight_process import command_environment
 from tiny_runs import EXPORTED_AT, TinyRun
 
 from bundle.archive import read_archive
@@ -212,28 +210,11 @@ def test_groups_stand_for_their_variants(names: tuple[str, ...], expected: tuple
     assert check_variants(names) == expected
 
 
-EXPORT = """
-import sys
-from datetime import datetime
-from pathlib import Path
-from bundle.keys import SigningKey
-from exporter.export import export_run
-from trainer.run import Run
-
-run, out, key, now = sys.argv[1:]
-export_run(Run(Path(run)), Path(out), SigningKey.load(Path(key)), variants=("gpu",), now=datetime.fromisoformat(now))
-"""
-
-
 @pytest.mark.slow
 def test_the_same_run_gives_the_same_forms_in_another_process(
     single_run: TinyRun, files: dict[str, bytes], maker_key: SigningKey, home: OnsightHome, tmp_path: Path
 ) -> None:
-    key, out = tmp_path / "key.pem", tmp_path / "other" / "shapes.onsight"
-    maker_key.save(key)
-    environment = {**command_environment(home.path), "PYTHONHASHSEED": "7", "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", EXPORT, str(single_run.folder), str(out), str(key), EXPORTED_AT.isoformat()]
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    out = export_elsewhere(single_run.folder, ("gpu",), maker_key, home, tmp_path)
     again = read_archive(out)
     digests = [{name: hashlib.sha256(data).hexdigest() for name, data in each.items()} for each in (files, again)]
     assert digests[0] == digests[1]

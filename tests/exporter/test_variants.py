@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from exporting import refused
-from onsight_process import Onsight, command_environment
+from exporting import export_elsewhere, refused
+from onsight_process import Onsight
 from tiny_runs import EXPORTED_AT, TinyRun, write_class_folders
 
 from bundle.archive import read_archive
@@ -237,29 +235,11 @@ def test_variants_that_are_not_known_or_without_full_precision_are_refused(
         export_run(single_run.run, tmp_path / "shapes.onsight", maker_key, variants=names)
 
 
-EXPORT = """
-import sys
-from datetime import datetime
-from pathlib import Path
-from bundle.keys import SigningKey
-from exporter.export import export_run
-from trainer.run import Run
-
-run, out, key, now = sys.argv[1:]
-export_run(Run(Path(run)), Path(out), SigningKey.load(Path(key)), variants=("fp32", "int8"),
-           now=datetime.fromisoformat(now))
-"""
-
-
 @pytest.mark.slow
 def test_the_same_run_gives_the_same_variant_in_another_process(
     single_run: TinyRun, int8_bundle: Exported, maker_key: SigningKey, home: OnsightHome, tmp_path: Path
 ) -> None:
-    key, out = tmp_path / "key.pem", tmp_path / "other" / "shapes.onsight"
-    maker_key.save(key)
-    environment = {**command_environment(home.path), "PYTHONHASHSEED": "7", "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", EXPORT, str(single_run.folder), str(out), str(key), EXPORTED_AT.isoformat()]
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    out = export_elsewhere(single_run.folder, BOTH, maker_key, home, tmp_path)
     assert hashlib.sha256(out.read_bytes()).digest() == hashlib.sha256(int8_bundle.path.read_bytes()).digest()
 
 
