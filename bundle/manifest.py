@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from bundle.errors import MalformedBundle, UnsupportedSchema
+from bundle.reasons import first_complaint
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_NAME = "manifest.json"
@@ -351,9 +352,7 @@ def parse_manifest(data: bytes) -> Manifest:
     try:
         return Manifest.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
-        raise MalformedBundle(f"{MANIFEST_NAME}: {place}: {first['msg']}. Export the bundle again.") from error
+        raise MalformedBundle(f"{MANIFEST_NAME}: {first_complaint(error)}. Export the bundle again.") from error
 
 
 def _refuse_duplicate_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:

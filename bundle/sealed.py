@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bundle.errors import MalformedBundle, WrongRecipient
+from bundle.reasons import first_complaint
 
 MAGIC: Final = b"onsight/sealed/1\n"  # a zip archive begins otherwise
 MAX_HEADER_BYTES: Final = 64 * 1024
@@ -203,9 +204,7 @@ class SealedReader(io.RawIOBase):
         try:
             return begin + document, _Header.model_validate_json(document)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "document"
-            _refuse(self._source, "a header that fits its schema", f"{place}: {first['msg']}")
+            _refuse(self._source, "a header that fits its schema", first_complaint(error))
 
     def _content_key(self, opener: Opener | None) -> bytes:
         private = opener() if opener is not None else None

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from bundle.files import write_atomically
 from bundle.manifest import Frozen, PreprocessSpec, Task
+from bundle.reasons import first_complaint
 from trainer.backbone import BackboneSpec, check_backbone, load_encoder
 from trainer.data.snapshot import Snapshot
 from trainer.errors import RunError
@@ -79,7 +80,9 @@ class Run:
         try:
             return Recipe.model_validate(document)
         except ValidationError as error:
-            raise RunError(f"{self.recipe_path}: expected a recipe, found {_first(error)}. Train again.") from error
+            raise RunError(
+                f"{self.recipe_path}: expected a recipe, found {first_complaint(error)}. Train again."
+            ) from error
 
     def snapshot(self) -> Snapshot:
         return Snapshot.load(self.require(self.snapshot_path))
@@ -90,7 +93,7 @@ class Run:
             return ModelDescription.model_validate(document)
         except ValidationError as error:
             raise RunError(
-                f"{self.model_path}: expected a model description, found {_first(error)}. Train again."
+                f"{self.model_path}: expected a model description, found {first_complaint(error)}. Train again."
             ) from error
 
     def classifier(self, choice: ModelChoice, backbone_folder: Path | None = None) -> Classifier:
@@ -207,9 +210,3 @@ class Run:
                 f" `onsight train --resume --out {self.folder}`."
             )
         return path
-
-
-def _first(error: ValidationError) -> str:
-    """The first complaint of many, in a few words."""
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from bundle.manifest import Finite, Frozen, PreprocessSpec
+from bundle.reasons import first_complaint
 from exporter.errors import ExportError
 
 Edge = Annotated[int, Field(ge=8, le=4096)]
@@ -125,6 +126,5 @@ def _from_document(path: Path, document: Any) -> Preprocessing:
     try:
         return Preprocessing.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
-        raise ExportError(f"{path}: {place}: {first['msg']}. The fields are {fields}; see docs/import.md.") from error
+        complaint = first_complaint(error)
+        raise ExportError(f"{path}: {complaint}. The fields are {fields}; see docs/import.md.") from error
