@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import ValidationError
+
+MOST_CHARACTERS: Final = 300
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of its text that holds anything, at most 300 characters; its type's name where there is none."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line[:MOST_CHARACTERS] for line in lines if line), type(error).__name__)
+
 
 def first_complaint(error: ValidationError) -> str:
     """The first of a document's faults, such as "files.0.size: Input should be greater than or equal to 0"."""

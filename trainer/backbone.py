@@ -13,13 +13,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from bundle.reasons import first_line
 from trainer.errors import BackboneError
 
 TAP_DEPTHS = (
@@ -29,6 +30,7 @@ TAP_DEPTHS = (
 )  # of the hidden states; measured on TrashNet: 0.847 with the pooled output alone, 0.88 with these
 DEFAULT_EDGE = 224
 SCRATCH_NAME = "scratch-cnn"
+LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -201,30 +203,43 @@ def load_encoder(spec: BackboneSpec, *, seed: int = 0, random_weights: bool = Fa
     torch.manual_seed(seed)
     if spec.folder is None:
         return ImageEncoder(spec, ScratchCnn()).eval()
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    from transformers import AutoModel
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model, loading = AutoModel.from_pretrained(
-            spec.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, trust_remote_code=False,
-            output_loading_info=True,
-        )  # fmt: skip
+        model, loading = load_pretrained("AutoModel", spec.folder)
         has_pooler = _check_weights(loading)
         if random_weights:  # the same features all the same: these weights, once trained, are loaded over the folder's
+            from transformers import AutoModel
+
             torch.manual_seed(seed)
             model = AutoModel.from_config(model.config, trust_remote_code=False)  # type: ignore[no-untyped-call]
         encoder = ImageEncoder(spec, TransformersBackbone(model.float(), has_pooler=has_pooler)).eval()
         encoder.feature_count()
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except LOADING_ERRORS as error:
         raise BackboneError(
             f"{spec.folder}: expected an image model that transformers builds from these files and that takes"
-            f" {spec.height}x{spec.width} images; it says: {reason}{_other_size(spec)}"
+            f" {spec.height}x{spec.width} images; it says: {first_line(error)}{_other_size(spec)}"
         ) from error
     return encoder
+
+
+def load_pretrained(
+    kind: Literal["AutoModel", "AutoModelForImageClassification"], folder: str | Path
+) -> tuple[Any, dict[str, Any]]:
+    """A model of a local `transformers` folder, in 32-bit floats, and what was found or missed while it was loaded.
+
+    Never touches the network, never runs code that lies in the folder, never reads pickled weights, prints nothing.
+    Raises one of LOADING_ERRORS.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import transformers
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    model, loading = getattr(transformers, kind).from_pretrained(
+        str(folder), local_files_only=True, use_safetensors=True, dtype=torch.float32, trust_remote_code=False,
+        output_loading_info=True,
+    )  # fmt: skip
+    return model, loading
 
 
 def _other_size(spec: BackboneSpec) -> str:

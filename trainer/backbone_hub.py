@@ -13,6 +13,7 @@ import re
 import shutil
 from typing import NoReturn
 
+from bundle.reasons import first_line
 from trainer.backbone_store import SOURCE, WANTED, BackboneStore, StoredBackbone, check_name
 from trainer.errors import BackboneError
 
@@ -70,9 +71,8 @@ def add_from_hub(
     except (HTTPError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # a file of this machine, not the network
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         _refuse(
-            hub_id, f"to reach {hub.ENDPOINT}", reason,
+            hub_id, f"to reach {hub.ENDPOINT}", first_line(error),
             "Without a network: add a local folder, or a pack made by `onsight backbones pack` on another machine.",
         )  # fmt: skip
 

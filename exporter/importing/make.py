@@ -29,6 +29,7 @@ from bundle.manifest import (
 )
 from bundle.pack import describe_files, pack_bundle
 from bundle.preprocess import preprocess
+from bundle.reasons import first_line
 from exporter.card import render_card
 from exporter.errors import ExportError
 from exporter.evidence import golden_bytes
@@ -47,7 +48,7 @@ from exporter.export import (
 from exporter.graph import INPUT, LOGITS, PROBABILITIES
 from exporter.importing.held_out import HeldOut, measure_held_out
 from exporter.importing.labels import fit_labels, read_labels
-from exporter.importing.onnx_source import OutputForm, first_line, fixed_batch, open_onnx
+from exporter.importing.onnx_source import OutputForm, fixed_batch, open_onnx
 from exporter.importing.original import Original
 from exporter.importing.preprocessing import Preprocessing
 from exporter.importing.proof_images import folder_images, generated_files

@@ -16,6 +16,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto
 
+from bundle.reasons import first_line
 from exporter.errors import ExportError
 from exporter.importing.preprocessing import Preprocessing
 
@@ -73,10 +74,9 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ExportError(
-            f"{path}: expected a model that passes ONNX {onnx.__version__}'s full check, found: {first}. Export it"
-            " again."
+            f"{path}: expected a model that passes ONNX {onnx.__version__}'s full check, found: {first_line(error)}."
+            " Export it again."
         ) from error
     digest = hashlib.sha256()
     for each in (path, *(path.parent / place for place in sorted(places))):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from bundle.manifest import Task
+from bundle.reasons import first_line
 from exporter.errors import ExportError
 from exporter.importing.onnx_read import Input, Output, find_input, find_output, graphs_of, read_onnx
 from exporter.importing.onnx_wrap import SMALLEST, wrap
@@ -61,11 +61,20 @@ def open_onnx(
     kinds = {node.op_type for graph in graphs_of(model.graph) for node in graph.node}
     if kinds & {"DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}:
         notes.append("the model is quantised: another CPU may round it otherwise, and refuse it by its golden answers")
+    try:
+        graph = wrap(
+            model, taken, given, preprocessing, size=(height, width), outputs=outputs, task=chosen,
+            from_probabilities=form == "probabilities",
+        )  # fmt: skip
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        if taken.batch is not None:
+            raise fixed_batch(path, taken.batch, error) from error
+        raise ExportError(f"{path}: the model cannot be wrapped, ONNX says: {first_line(error)}") from error
     return Original(
         kind="onnx",
         name=path.name,
         sha256=digest,
-        graph=_wrapped(path, model, taken, given, preprocessing, (height, width), outputs, chosen, form),
+        graph=graph,
         answer=_answer(scores, given, form, chosen),
         preprocessing=preprocessing,
         height=height,
@@ -227,35 +236,8 @@ def _answer(scores: _Scores, given: Output, form: OutputForm, task: Task) -> Ans
     return answer
 
 
-def _wrapped(
-    path: Path,
-    model: onnx.ModelProto,
-    taken: Input,
-    given: Output,
-    preprocessing: Preprocessing,
-    size: tuple[int, int],
-    outputs: int,
-    task: Task,
-    form: OutputForm,
-) -> bytes:
-    try:
-        return wrap(
-            model, taken, given, preprocessing, size=size, outputs=outputs, task=task,
-            from_probabilities=form == "probabilities",
-        )  # fmt: skip
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        if taken.batch is not None:
-            raise fixed_batch(path, taken.batch, error) from error
-        raise ExportError(f"{path}: the model cannot be wrapped, ONNX says: {first_line(error)}") from error
-
-
 def fixed_batch(source: Path | str, fixed: int, error: BaseException) -> ExportError:
     return ExportError(
         f"{source}: its batch is fixed at {fixed}, and built in too deep to be freed ({first_line(error)}). Export it"
         " again with a dynamic batch: in torch.onnx.export, dynamic_shapes={...: {0: Dim('batch')}} or dynamic_axes."
     )
-
-
-def first_line(error: BaseException) -> str:
-    lines: Sequence[str] = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip()[:300] if lines else type(error).__name__

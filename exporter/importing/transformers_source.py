@@ -6,24 +6,23 @@ bundle's own cannot do exactly is refused, not approached; another resampling fi
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from bundle.manifest import Task
+from bundle.reasons import first_line
 from exporter.errors import ExportError
 from exporter.graph import ServedClassifier, build_onnx
 from exporter.importing.labels import labels_by_number
 from exporter.importing.original import Original
 from exporter.importing.preprocessing import Preprocessing
 from exporter.parity import LOGIT_TOLERANCE, TOLERANCE
-from trainer.backbone import read_backbone_spec
+from trainer.backbone import LOADING_ERRORS, load_pretrained, read_backbone_spec
 
 _FILTERS: Final = {0: "nearest", 1: "Lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "Hamming"}
 _BILINEAR: Final = 2
@@ -69,8 +68,9 @@ def open_transformers(folder: Path, preprocessing: Preprocessing | None, *, task
     try:
         graph = build_onnx(served, height, width)
     except Exception as error:  # torch's exporter raises whatever it meets
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ExportError(f"{folder}: torch cannot export this {config.model_type} model: {reason}") from error
+        raise ExportError(
+            f"{folder}: torch cannot export this {config.model_type} model: {first_line(error)}"
+        ) from error
     labels = labels_by_number(f"{folder}/config.json: id2label", config.id2label) if config.id2label else None
     if labels and all(label == f"LABEL_{place}" for place, label in enumerate(labels)):
         notes.append("config.json names its labels LABEL_0, LABEL_1, ...: give --labels for real names")
@@ -106,21 +106,12 @@ def open_transformers(folder: Path, preprocessing: Preprocessing | None, *, task
 
 
 def _load(folder: Path) -> Any:
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    from transformers import AutoModelForImageClassification
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model, loading = AutoModelForImageClassification.from_pretrained(
-            str(folder), local_files_only=True, use_safetensors=True, dtype=torch.float32, trust_remote_code=False,
-            output_loading_info=True,
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        model, loading = load_pretrained("AutoModelForImageClassification", folder)
+    except LOADING_ERRORS as error:
         raise ExportError(
-            f"{folder}: expected an image classifier that transformers builds from these files; it says: {reason}"
+            f"{folder}: expected an image classifier that transformers builds from these files; it says:"
+            f" {first_line(error)}"
         ) from error
     missing = sorted(loading["missing_keys"])
     if missing:
@@ -160,9 +151,9 @@ def _from_processor(folder: Path, notes: list[str]) -> Preprocessing:
             str(folder), local_files_only=True, trust_remote_code=False
         ).to_dict()  # type: ignore[no-untyped-call]
     except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ExportError(
-            f"{path}: expected an image processor that transformers knows; it says: {reason} Give --preprocessing."
+            f"{path}: expected an image processor that transformers knows; it says: {first_line(error)} Give"
+            " --preprocessing."
         ) from error
     fields = {**_geometry(path, processor), **_values(processor)}
     filter_used = processor.get("resample", _BILINEAR)
