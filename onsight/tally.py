@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from types import FrameType
 
 from bundle.errors import OnsightError
@@ -18,8 +20,8 @@ LABELS_NAMED = 12
 class Tally:
     """images: answers so far, of `expected`.  failed: those with an error.  error: what ended them early.
 
-    give_up: called by a second Ctrl-C, in the main thread between any two steps of it: makes the answers under way
-    fail soon, as `Client.close` does.
+    give_up: called after a second Ctrl-C, in a thread of its own: makes the answers under way fail soon, as
+    `Client.close` does.
     """
 
     def __init__(self, expected: int, give_up: Callable[[], None] = lambda: None) -> None:
@@ -38,8 +40,14 @@ class Tally:
         ends those under way too.
 
         Neither raises where it strikes: an exception between taking a lock and the block that gives it back leaves it
-        taken, and the threads that want it waiting for ever. Only a third one does, where all else failed.
+        taken, and the threads that want it waiting for ever. Nor does a handler take a lock, which the main thread may
+        hold right then: it tells a thread to give up. Only a third one raises, where all else failed.
         """
+        presses: SimpleQueue[bool] = SimpleQueue()  # the one queue that a signal handler may put into
+
+        def wait_to_give_up() -> None:
+            if presses.get():
+                self._give_up()
 
         def ask(_number: int, _frame: FrameType | None) -> None:
             self._asked_to_stop = True
@@ -49,14 +57,18 @@ class Tally:
         def give_up(_number: int, _frame: FrameType | None) -> None:
             self._given_up = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._give_up()
+            presses.put(True)
 
+        waiting = threading.Thread(target=wait_to_give_up, name="give-up", daemon=True)
+        waiting.start()
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            presses.put(False)
+            waiting.join()
 
     def watch(self, answers: Iterable[Answer]) -> Iterator[Answer]:
         """Pass the answers on; one that cannot be had ends them, and raises only where it is the first."""

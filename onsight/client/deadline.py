@@ -5,11 +5,12 @@ For the client with threads alone, which nothing else can end while it waits for
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpcore2
@@ -63,6 +64,10 @@ class _Stream(httpcore2.NetworkStream):
         self._stream.write(buffer, self._deadlines.left_s(timeout, httpcore2.WriteTimeout))
 
     def close(self) -> None:
+        """Also ends what another thread waits for here; closing alone would let it wait until its time is up."""
+        connection: socket.socket = self._stream.get_extra_info("socket")
+        with suppress(OSError):  # the other side may have gone first
+            connection.shutdown(socket.SHUT_RDWR)
         self._stream.close()
 
     def start_tls(

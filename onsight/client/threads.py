@@ -153,7 +153,7 @@ class Client:
         return self._run(self._plan.wait_until_ready(timeout_s, model), self._closed)
 
     def close(self) -> None:
-        """Close the connections. Pauses in other threads end with a ClientError."""
+        """Close the connections. What other threads wait for, answers and pauses, ends with a ClientError."""
         self._closed.set()
         for end in tuple(self._ends):
             end.set()

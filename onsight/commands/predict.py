@@ -72,7 +72,6 @@ def command(
             " files in it. Choose another --group-by-label."
         )
     root = images.parent if images.is_file() else images
-    tally = Tally(len(files))
     if server is not None:
         from onsight.client import Client
         from onsight.client.batch import CONCURRENCY
@@ -93,6 +92,7 @@ def command(
             raise click.ClickException(f"{model}: expected a .onsight bundle, found a folder. Name the file in it.")
         label, labels = bundle_labeller(model, OnsightHome.from_environment(), ("CPUExecutionProvider",))
         answers = label_images(root, files, label, workers or usable_cores())
+        tally = Tally(len(files))
     if group_folder is not None:
         answers = copy_by_label(answers, root, group_folder, labels)
     to_stdout = out is None and (group_folder is None or as_json)

@@ -22,7 +22,7 @@ GOOD: dict[str, Any] = {
 class Answer:
     """drop: close the connection in place of it.  cut: close it halfway.  slow_s: before each byte.
 
-    slow_head: trickle headers without an end in place of it.
+    slow_head: trickle headers without an end in place of it.  silent: nothing at all, until the client is gone.
     """
 
     status: int = 200
@@ -32,6 +32,7 @@ class Answer:
     cut: bool = False
     slow_s: float = 0.0
     slow_head: bool = False
+    silent: bool = False
 
 
 @dataclass
@@ -67,6 +68,10 @@ def scripted(*answers: Answer) -> Iterator[Scripted]:
                 answer = waiting.pop(0) if waiting else Answer()
             if answer.drop:
                 self.close_connection = True
+                return
+            if answer.silent:
+                self.close_connection = True
+                self.rfile.read(1)
                 return
             if answer.slow_head:
                 self.close_connection = True

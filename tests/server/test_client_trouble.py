@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -180,6 +181,28 @@ def test_closing_a_client_ends_the_pauses_of_other_threads(call: Callable[[Clien
         client.close()
         thread.join(60)
     assert [str(error) for error in caught] == [f"{server.url}: expected an open client, found it closed."]
+
+
+def test_closing_a_client_ends_what_other_threads_wait_to_be_answered() -> None:
+    errors: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            client.predict(RED)
+        except ClientError as error:
+            errors.append(error)
+
+    with scripted(Answer(silent=True)) as server:
+        client = Client(server.url, model="m", timeout_s=600, total_timeout_s=600)
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        while not server.asked:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        client.close()
+        thread.join(20)
+        assert not thread.is_alive()
+    assert "expected an open client, found it closed" in str(errors[0])
 
 
 def test_the_token_is_in_no_log_no_error_and_no_text_of_an_object(
