@@ -37,6 +37,13 @@ class RunningNginx:
     def log(self) -> str:
         return self.log_path.read_text()
 
+    def wait_for_line(self, text: str) -> None:
+        """nginx writes a request's line after it has sent the answer."""
+        end = time.monotonic() + 20
+        while text not in self.log:
+            assert time.monotonic() < end, f"no {text} in nginx's log: {self.log}"
+            time.sleep(0.02)
+
     def ask(
         self, method: str, path: str, body: bytes | None = None, token: str | None = None,
         headers: Mapping[str, str] | None = None,

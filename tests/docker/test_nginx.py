@@ -80,7 +80,7 @@ def test_a_prediction_passes_with_its_request_id(behind: Behind) -> None:
     reply = behind.predict(**{"X-Request-Id": "order-17"})
     assert (reply.status, reply.json[0]["label"]) == (200, "red")
     assert reply.headers.get_all("X-Request-Id") == ["order-17"]
-    assert '"request_id":"order-17"' in behind.nginx.log
+    behind.nginx.wait_for_line('"request_id":"order-17"')
     assert '"order-17"' in behind.server.log, "the server's own line has the same id"
     assert "colours" not in behind.nginx.log, "addresses are not for the log"
 
