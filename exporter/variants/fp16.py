@@ -8,20 +8,16 @@ behind every node. The same graph gives the same bytes. Needs no image.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from exporter.errors import ExportError
-from exporter.variants.quiet import quiet
 from exporter.variants.regions import head_nodes, nodes_before_first_convolution
-from trainer.onnx_graph import strip_metadata
+from exporter.variants.rewrite import rewrite
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 # Sums over many values, squares among them, soon pass 65504, the largest number of 16 bits; constants need no speed.
@@ -33,19 +29,14 @@ IN_FULL_PRECISION: Final = (
 
 def convert_fp16(graph: bytes) -> bytes:
     """ONNX bytes of the fp16 form. Raises ExportError where the graph cannot be converted."""
-    with tempfile.TemporaryDirectory(prefix="onsight-fp16-") as name, quiet():
-        source, prepared = (Path(name) / f"{stage}.onnx" for stage in ("source", "prepared"))
-        source.write_bytes(graph)
-        try:
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-            model = onnx.shape_inference.infer_shapes(onnx.load(prepared))
-            _Halving(model).run()
-            onnx.checker.check_model(model, full_check=True)
-        except Exception as error:  # the preparation raises whatever it meets
-            raise ExportError(f"the graph cannot be converted ({type(error).__name__}: {error})") from error
-    strip_metadata(model)
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+    return rewrite(graph, _halved, "converted")
+
+
+def _halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    typed = onnx.shape_inference.infer_shapes(model)
+    _Halving(typed).run()
+    onnx.checker.check_model(typed, full_check=True)
+    return typed
 
 
 class _Halving:

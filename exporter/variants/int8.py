@@ -15,9 +15,7 @@ What was measured to matter, on MobileNetV2 (docs/adr/0007-int8.md):
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,14 +23,11 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.quantization import QuantType
 
-from exporter.errors import ExportError
 from exporter.graph import INPUT
-from exporter.variants.quiet import quiet
-from exporter.variants.regions import first_convolution, head_nodes, nodes_before_first_convolution
-from trainer.onnx_graph import strip_metadata
+from exporter.variants.regions import float_nodes
+from exporter.variants.rewrite import quantized, rewrite
 
 PRODUCTS = ("MatMul", "Gemm")
 # Between two convolutions all stays in integers; the matrix products of a transformer take integers and give floats.
@@ -44,60 +39,29 @@ def quantize_int8(graph: bytes, images: NDArray[np.uint8]) -> bytes:
 
     Raises ExportError where the graph cannot be quantised.
     """
-    with tempfile.TemporaryDirectory(prefix="onsight-int8-") as name, quiet():
-        source, prepared, out = (Path(name) / f"{stage}.onnx" for stage in ("source", "prepared", "int8"))
-        source.write_bytes(graph)
-        try:
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-            model = onnx.load(prepared)
-            kept, op_types = float_nodes(model.graph), _op_types(model.graph)
-            _correct_biases(model, images, kept)
-            quantize_static(
-                model,
-                str(out),
-                CalibrationImages(images),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(op_types),
-                nodes_to_exclude=sorted(kept),
-                per_channel=True,
-                reduce_range=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
-                extra_options={
-                    "TensorQuantOverrides": _eight_bits(model.graph),
-                    "OpTypesToExcludeOutputQuantization": list(PRODUCTS) if op_types == PRODUCTS else [],
-                },
-            )
-            quantized = onnx.load(out)
-        except Exception as error:  # the quantiser raises whatever it meets
-            raise ExportError(f"the graph cannot be quantised ({type(error).__name__}: {error})") from error
-    strip_metadata(quantized)
-    data: bytes = quantized.SerializeToString(deterministic=True)
-    return data
 
+    def change(model: onnx.ModelProto) -> onnx.ModelProto:
+        kept, op_types = float_nodes(model.graph), _op_types(model.graph)
+        _correct_biases(model, images, kept)
+        return quantized(
+            model,
+            images,
+            kept,
+            op_types_to_quantize=list(op_types),
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            extra_options={
+                "TensorQuantOverrides": _eight_bits(model.graph),
+                "OpTypesToExcludeOutputQuantization": list(PRODUCTS) if op_types == PRODUCTS else [],
+            },
+        )
 
-class CalibrationImages(CalibrationDataReader):  # type: ignore[misc]
-    """One image at a time: more at once only take more memory."""
-
-    def __init__(self, images: NDArray[np.uint8]) -> None:
-        self._next: Iterator[NDArray[np.uint8]] = iter(images[:, None])  # (N,H,W,3) -> N of (1,H,W,3)
-
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        image = next(self._next, None)
-        return None if image is None else {INPUT: image}
+    return rewrite(graph, change, "quantised")
 
 
 def _op_types(graph: onnx.GraphProto) -> Sequence[str]:
     kinds = [node.op_type for node in graph.node]
     return AROUND_CONVOLUTIONS if kinds.count("Conv") > sum(map(kinds.count, PRODUCTS)) else PRODUCTS
-
-
-def float_nodes(graph: onnx.GraphProto) -> set[str]:
-    """Names of the nodes up to the first convolution, it included, and from the head's first node on."""
-    first = first_convolution(graph)
-    kept = nodes_before_first_convolution(graph) | head_nodes(graph)
-    return kept if first is None else kept | {first.name}
 
 
 def _is_depthwise(node: onnx.NodeProto, weight: onnx.TensorProto) -> bool:

@@ -8,20 +8,15 @@ and images give the same bytes. Never looks at an image that was held out.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.quantization import QuantType
 
-from exporter.errors import ExportError
-from exporter.variants.int8 import CalibrationImages, float_nodes
-from exporter.variants.quiet import quiet
-from trainer.onnx_graph import strip_metadata
+from exporter.variants.regions import float_nodes
+from exporter.variants.rewrite import quantized, rewrite
 
 PRODUCTS: Final = ("Conv", "Gemm", "MatMul")
 
@@ -31,35 +26,22 @@ def quantize_int8_tensorrt(graph: bytes, images: NDArray[np.uint8]) -> bytes:
 
     Raises ExportError where the graph cannot be quantised.
     """
-    with tempfile.TemporaryDirectory(prefix="onsight-int8-") as name, quiet():
-        source, prepared, out = (Path(name) / f"{stage}.onnx" for stage in ("source", "prepared", "int8"))
-        source.write_bytes(graph)
-        try:
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-            model = onnx.load(prepared)
-            quantize_static(
-                model,
-                str(out),
-                CalibrationImages(images),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(PRODUCTS),
-                nodes_to_exclude=sorted(float_nodes(model.graph)),
-                per_channel=True,
-                reduce_range=False,
-                activation_type=QuantType.QInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
-                extra_options={
-                    "ActivationSymmetric": True,
-                    "WeightSymmetric": True,
-                    "AddQDQPairToWeight": True,
-                    "QuantizeBias": False,
-                    "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
-                },
-            )
-            quantized = onnx.load(out)
-        except Exception as error:  # the quantiser raises whatever it meets
-            raise ExportError(f"the graph cannot be quantised ({type(error).__name__}: {error})") from error
-    strip_metadata(quantized)
-    data: bytes = quantized.SerializeToString(deterministic=True)
-    return data
+
+    def change(model: onnx.ModelProto) -> onnx.ModelProto:
+        return quantized(
+            model,
+            images,
+            float_nodes(model.graph),
+            op_types_to_quantize=list(PRODUCTS),
+            reduce_range=False,
+            activation_type=QuantType.QInt8,
+            extra_options={
+                "ActivationSymmetric": True,
+                "WeightSymmetric": True,
+                "AddQDQPairToWeight": True,
+                "QuantizeBias": False,
+                "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
+            },
+        )
+
+    return rewrite(graph, change, "quantised")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,15 @@ class Material:
     images: NDArray[np.uint8]
     golden: Golden
 
+    def calibration_images(self) -> NDArray[np.uint8]:
+        """uint8 (N,H,W,3) of the training split, preprocessed. Raises ExportError where none is left unchanged."""
+        rows = spread(self.snapshot.rows(Split.TRAIN), CALIBRATION_IMAGES)
+        contents = unchanged_images(self.snapshot, self.root, rows.tolist())
+        images = [preprocess(data, self.spec) for _, data in contents]
+        if not images:
+            raise ExportError("expected training images to calibrate it with, found none unchanged")
+        return np.stack(images)
+
 
 @dataclass(frozen=True)
 class Made:
@@ -85,26 +95,26 @@ class Recipe:
     serves_on: tuple[str, ...] | None = None
 
 
-# Functions are looked up when they are called: an export of one variant needs no other's.
+_as_it_stands = partial(cpu_infer, optimise=False)
 RECIPES: Final = {
     "fp16": Recipe(
         "fp16", "converting to", (1, 12),
         build=lambda material: convert_fp16(material.graph),
-        infer=lambda graph: cpu_infer(graph, optimise=False),  # rounds behind each node: fused kernels leave that out
-        other_kernels=lambda graph: cpu_infer(graph),
+        infer=_as_it_stands,  # rounds behind each node: fused kernels leave that out
+        other_kernels=cpu_infer,
         serves_on=(CUDA, TENSORRT),
     ),
     "int8": Recipe(
         "int8", "quantising to", (10, 8),
-        build=lambda material: quantize_int8(material.graph, _calibration_images(material)),
-        infer=lambda graph: cpu_infer(graph),
-        other_kernels=lambda graph: cpu_infer(graph, optimise=False),
+        build=lambda material: quantize_int8(material.graph, material.calibration_images()),
+        infer=cpu_infer,
+        other_kernels=_as_it_stands,
     ),
     "int8-tensorrt": Recipe(
         "int8", "quantising to", (5, 14),
-        build=lambda material: quantize_int8_tensorrt(material.graph, _calibration_images(material)),
-        infer=lambda graph: cpu_infer(graph, optimise=False),  # a CPU's integers may overflow, a GPU's do not
-        other_kernels=lambda graph: cpu_infer(graph, integers=False),
+        build=lambda material: quantize_int8_tensorrt(material.graph, material.calibration_images()),
+        infer=_as_it_stands,  # a CPU's integers may overflow, a GPU's do not
+        other_kernels=partial(cpu_infer, integers=False),
         serves_on=(TENSORRT,),
     ),
 }  # fmt: skip
@@ -193,16 +203,6 @@ def _prove_batches(infer: Infer, alone: NDArray[np.float32], material: Material,
         tolerance=tolerance,
         decisions_flipped=flipped,
     )
-
-
-def _calibration_images(material: Material) -> NDArray[np.uint8]:
-    rows = spread(material.snapshot.rows(Split.TRAIN), CALIBRATION_IMAGES)
-    images = [
-        preprocess(data, material.spec) for _, data in unchanged_images(material.snapshot, material.root, rows.tolist())
-    ]
-    if not images:
-        raise ExportError("expected training images to calibrate it with, found none unchanged")
-    return np.stack(images)
 
 
 def _one_by_one(infer: Infer, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

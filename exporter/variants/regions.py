@@ -36,3 +36,10 @@ def head_nodes(graph: onnx.GraphProto) -> set[str]:
             after.update(node.output)
             found.add(node.name)
     return found
+
+
+def float_nodes(graph: onnx.GraphProto) -> set[str]:
+    """Names of the nodes up to the first convolution, it included, and from the head's first node on."""
+    first = first_convolution(graph)
+    kept = nodes_before_first_convolution(graph) | head_nodes(graph)
+    return kept if first is None else kept | {first.name}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from exporter.export import Exported, export_run
 from exporter.parity import cpu_infer
 from exporter.variants.gate import HeldOut, golden_tolerance, measure
 from exporter.variants.int8 import quantize_int8
+from exporter.variants.make import RECIPES, Material
 from trainer.data.split import Split
 from trainer.statistics import Statistics, models_from_json
 
@@ -149,10 +151,10 @@ def test_a_variant_that_cannot_be_made_or_run_is_left_out(
     graph: bytes | None, reason: str, single_run: TinyRun, single_bundle: Path, maker_key: SigningKey,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    def make(whole: bytes, images: np.ndarray) -> bytes:
-        return quantize_int8(whole[:-5000], images) if graph is None else graph
+    def build(material: Material) -> bytes:
+        return quantize_int8(material.graph[:-5000], material.calibration_images()) if graph is None else graph
 
-    monkeypatch.setattr("exporter.variants.make.quantize_int8", make)
+    monkeypatch.setitem(RECIPES, "int8", replace(RECIPES["int8"], build=build))
     exported = export_run(single_run.run, tmp_path / "shapes.onsight", maker_key, variants=BOTH, now=EXPORTED_AT)
     assert exported.left_out[0].reason.startswith(reason)
     assert exported.path.read_bytes() == single_bundle.read_bytes()
@@ -163,11 +165,11 @@ def test_a_variant_whose_answers_hang_on_the_kernels_is_left_out(
 ) -> None:
     """Another CPU would not answer as it was measured, and no tolerance could tell it from a broken model."""
 
-    def infer_with(graph: bytes, *, optimise: bool = True) -> Infer:
-        infer = cpu_infer(graph, optimise=optimise)
-        return infer if optimise else lambda images: (infer(images)[0][:, ::-1], infer(images)[1])
+    def backwards(graph: bytes) -> Infer:
+        infer = cpu_infer(graph, optimise=False)
+        return lambda images: (infer(images)[0][:, ::-1], infer(images)[1])
 
-    monkeypatch.setattr("exporter.variants.make.cpu_infer", infer_with)
+    monkeypatch.setitem(RECIPES, "int8", replace(RECIPES["int8"], other_kernels=backwards))
     exported = export_run(single_run.run, tmp_path / "shapes.onsight", maker_key, variants=BOTH, now=EXPORTED_AT)
     assert "two kinds of kernels to differ by at most 0.25 of a probability" in exported.left_out[0].reason
     assert exported.path.read_bytes() == single_bundle.read_bytes()
@@ -178,13 +180,13 @@ def test_a_variant_beyond_the_limits_is_left_out_with_the_figures(
 ) -> None:
     """Its head's last weights have lost their sign on the way."""
 
-    def broken(graph: bytes, images: np.ndarray) -> bytes:
-        model = onnx.load_from_string(graph)
+    def broken(material: Material) -> bytes:
+        model = onnx.load_from_string(material.graph)
         weight = next(each for each in model.graph.initializer if each.name == "classifier.head.output.weight")
         weight.CopyFrom(onnx.numpy_helper.from_array(np.abs(onnx.numpy_helper.to_array(weight)), weight.name))
-        return quantize_int8(model.SerializeToString(), images)
+        return quantize_int8(model.SerializeToString(), material.calibration_images())
 
-    monkeypatch.setattr("exporter.variants.make.quantize_int8", broken)
+    monkeypatch.setitem(RECIPES, "int8", replace(RECIPES["int8"], build=broken))
     out = tmp_path / "shapes.onsight"
     exported = export_run(single_run.run, out, maker_key, variants=BOTH, now=EXPORTED_AT)
     assert [each.name for each in exported.left_out] == ["int8"]
