@@ -135,7 +135,17 @@ class RingKey(Closed):
     not_before: Time
     not_after: Time
     revoked: bool = False
-    allowed: tuple[LicenseId, ...] = Field(default=(), description="what a revoked key signed and still counts")
+    allowed: dict[LicenseId, tuple[Hex32, ...]] = Field(
+        default={}, description="what a revoked key signed and still counts: lic_id -> digests of licences (license.py)"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.not_after <= self.not_before:
+            raise ValueError("not_after: expected a time after not_before")
+        if self.allowed and not self.revoked:
+            raise ValueError("allowed: expected none for a key that is not revoked")
+        return self
 
     @property
     def key_id(self) -> str:

@@ -56,17 +56,36 @@ class Sealed:
     payload: bytes
     signature: bytes
 
-    def verify(self, key: PublicKey) -> bytes:
-        """The payload's bytes, which `key` has signed as this kind. Raises LicenseError (BAD_SIGNATURE)."""
+    def verify(self, *keys: PublicKey) -> bytes:
+        """The payload's bytes, which all `keys`, in this order, have signed as this kind and no other has.
+
+        Raises LicenseError (BAD_SIGNATURE).
+        """
+        message = self.kind.prefix + self.payload
+        expected = "+".join(key.key_id for key in keys)
+        parts = [self.signature[i : i + SIGNATURE_BYTES] for i in range(0, len(self.signature), SIGNATURE_BYTES)]
         try:
-            key.verify(self.kind.prefix + self.payload, self.signature)
+            if self.kid != expected or len(parts) != len(keys):
+                raise SignatureMismatch(f"by {self.kid}")
+            for key, part in zip(keys, parts, strict=True):
+                key.verify(message, part)
         except SignatureMismatch as error:
             raise LicenseError(
                 "LICENSE_BAD_SIGNATURE",
-                f"{self.kind.value.lower()}: expected a signature by key {key.key_id}, found one that does not match:"
+                f"{self.what}: expected a signature by key {expected}, found one that does not match:"
                 " the file was changed, or another key signed it. Ask the issuer for the original file.",
             ) from error
         return self.payload
+
+    @property
+    def what(self) -> str:
+        """The kind in words, for messages."""
+        return self.kind.value.lower()
+
+    def expect(self, kind: Kind) -> None:
+        """Raises LicenseError (MALFORMED) for a block of another kind."""
+        if self.kind is not kind:
+            raise malformed("file", f"a {kind.value.lower()}", f"a {self.what}")
 
     def to_bytes(self) -> bytes:
         """The block with its armour; ends with a line end."""
