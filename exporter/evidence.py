@@ -23,6 +23,8 @@ from bundle.preprocess import preprocess
 from exporter.errors import ExportError
 from trainer.data.snapshot import Snapshot
 
+PARITY_IMAGES = 64
+GOLDEN_IMAGES = 8  # of those
 GOLDEN_EDGE = 640  # pixels; a larger golden image is made smaller, so that a bundle stays light
 GOLDEN_BYTES = 256 * 1024
 

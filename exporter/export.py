@@ -7,15 +7,13 @@ same name stays until then. A variant that does not pass its gate is left out, a
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from bundle.golden import Golden, replay_golden
 from bundle.keys import SigningKey
@@ -25,35 +23,23 @@ from bundle.manifest import (
     GateLimits,
     LicenseDemand,
     Manifest,
-    ModelName,
-    ModelVersion,
-    ParityReport,
-    TensorSpec,
-    Variant,
 )
-from bundle.pack import describe_files, pack_bundle
 from bundle.preprocess import preprocess
 from bundle.sealed import Recipient
-from exporter.card import render_card
 from exporter.card_plots import draw_plots
 from exporter.errors import ExportError
-from exporter.evidence import Evidence, gather_evidence, golden_bytes
-from exporter.graph import INPUT, LOGITS, PROBABILITIES, ServedClassifier, build_onnx
+from exporter.evidence import GOLDEN_IMAGES, PARITY_IMAGES, Evidence, gather_evidence, golden_bytes
+from exporter.graph import ServedClassifier, build_onnx
 from exporter.parity import cpu_infer, make_reference, prove_parity
 from exporter.recorded import check_statistics, read_recorded
 from exporter.variants.make import RECIPES, LeftOut, Made, Material, check_variants, make_variant
+from exporter.writing import GOLDEN_FILE, MODEL_FILE, Step, checked_names, draft_manifest, write_bundle
 from trainer.data.snapshot import Snapshot
 from trainer.head import Classifier
 from trainer.run import ModelChoice, ModelDescription, Run
 from trainer.statistics import Statistics, models_from_json
 
-MODEL_FILE, GOLDEN_FILE, CARD_FILE = "model.onnx", "golden.npz", "card.md"
-PARITY_IMAGES = 64
-GOLDEN_IMAGES = 8
 SHARES = (3, 7, 4, 1)  # of the time, of what every export does before variants; each of those says its own
-RECORDED_LIBRARIES = ("torch", "onnx", "onnxruntime", "transformers", "numpy", "pillow", "simplejpeg")
-
-Step = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -91,8 +77,7 @@ def export_run(
     Raises RunError, SnapshotError or BackboneError for an incomplete run, ParityError where a proof fails, ExportError
     for all else (a name, no images, a place that cannot be written); then nothing is written.
     """
-    name = checked_name(default_name(out) if name is None else name)
-    version = checked_version(version)
+    name, version = checked_names(out, name, version)
     wanted = check_variants(variants)
     shares = [*SHARES, *(share for each in wanted[1:] for share in RECIPES[each].shares), 1]
     begun = 0
@@ -123,7 +108,10 @@ def export_run(
 
     at("recording golden answers")
     golden = _golden(classifier, description, temperature, evidence)
-    draft = _manifest(name, version, now or datetime.now(UTC), snapshot, description, statistics, parity, graph)
+    draft = draft_manifest(
+        graph, parity, spec, description.labels, now, name=name, version=version, license=license,
+        **_facts(snapshot, description, statistics),
+    )  # fmt: skip
     replay_golden(golden, draft, infer)
 
     material = Material(
@@ -141,48 +129,11 @@ def export_run(
     files = {MODEL_FILE: graph, GOLDEN_FILE: golden.to_bytes(), **draw_plots(draft, statistics)}
     for each in made:
         files |= each.files
-    # The card shows what stands beside it.
-    draft = draft.model_copy(update={"files": describe_files(files), "license": license})
-    files[CARD_FILE] = render_card(draft).encode()
-    manifest = Manifest.model_validate({**draft.model_dump(), "files": describe_files(files)})
 
     at("signing")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        pack_bundle(out, manifest, files, key, recipients)
-    except OSError as error:
-        raise ExportError(
-            f"{out}: expected to write the bundle there, found {error.strerror or error}. Check the path, its"
-            " permissions and the free space."
-        ) from error
+    manifest = write_bundle(out, draft, files, key, recipients)
     step("done", sum(shares), sum(shares))
     return Exported(out, manifest, left_out)
-
-
-def default_name(out: Path) -> str:
-    """The model's name where none is given: the bundle file's, with what a name may not hold replaced by '-'."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in out.stem)
-    return kept.lstrip("._-")[:100] or "model"
-
-
-def checked_name(name: str) -> str:
-    try:
-        return TypeAdapter(ModelName).validate_python(name)
-    except ValidationError as error:
-        raise ExportError(
-            f"model name: expected 1 to 100 letters, digits, '.', '_' or '-', a letter or digit first, since it is part"
-            f" of a URL; found {name!r}. Choose another."
-        ) from error
-
-
-def checked_version(version: str) -> str:
-    try:
-        return TypeAdapter(ModelVersion).validate_python(version)
-    except ValidationError as error:
-        raise ExportError(
-            f"model version: expected 1 to 64 letters, digits, '.', '_', '+' or '-', a letter or digit first; found"
-            f" {version!r}. Choose another."
-        ) from error
 
 
 def _statistics(run: Run, choice: ModelChoice) -> Statistics:
@@ -202,49 +153,23 @@ def _golden(classifier: Classifier, description: ModelDescription, temperature: 
     return Golden(contents, answers.probabilities, answers.logits)
 
 
-def _manifest(
-    name: str,
-    version: str,
-    now: datetime,
-    snapshot: Snapshot,
-    description: ModelDescription,
-    statistics: Statistics,
-    parity: ParityReport,
-    graph: bytes,
-) -> Manifest:
-    spec, count = description.preprocessing, len(description.labels)
+def _facts(snapshot: Snapshot, description: ModelDescription, statistics: Statistics) -> dict[str, Any]:
+    """What the manifest says of the network, its training images and how good it is."""
     train = snapshot.label_matrix[snapshot.splits == 0].sum(0)
-    scores = ("batch", count)
-    placeholder = describe_files({MODEL_FILE: graph, GOLDEN_FILE: b"", CARD_FILE: b""})
-    return Manifest(
-        model_id=hashlib.sha256(graph).hexdigest(),
-        name=name,
-        version=version,
-        created_at=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        task=description.task,
-        labels=description.labels,
-        thresholds=statistics.thresholds.values,
-        calibration=statistics.calibration,
-        unknown=statistics.unknown,
-        preprocessing=spec,
-        input=TensorSpec(name=INPUT, dtype="uint8", shape=("batch", spec.height, spec.width, 3)),
-        outputs=(
-            TensorSpec(name=PROBABILITIES, dtype="float32", shape=scores),
-            TensorSpec(name=LOGITS, dtype="float32", shape=scores),
-        ),
-        backbone=BackboneFacts(
+    return {
+        "task": description.task,
+        "thresholds": statistics.thresholds.values,
+        "calibration": statistics.calibration,
+        "unknown": statistics.unknown,
+        "backbone": BackboneFacts(
             name=description.backbone.name,
             sha256=description.backbone.sha256,
             fine_tuned=description.encoder_trained,
         ),
-        dataset=DatasetFacts(
+        "dataset": DatasetFacts(
             snapshot_sha256=snapshot.sha256_digest,
             images={split: result.images for split, result in statistics.splits.items()},
             label_counts={label: int(n) for label, n in zip(description.labels, train, strict=True)},
         ),
-        metrics={split: dict(result.metrics) for split, result in statistics.splits.items()},
-        variants=(Variant(name="fp32", precision="fp32", file=MODEL_FILE, parity=parity),),
-        golden=GOLDEN_FILE,
-        library_versions={name: importlib.metadata.version(name) for name in RECORDED_LIBRARIES},
-        files=placeholder,
-    )
+        "metrics": {split: dict(result.metrics) for split, result in statistics.splits.items()},
+    }

@@ -5,10 +5,8 @@ Fails closed as an export does: the file appears only after the proof, whole or 
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,35 +15,11 @@ from numpy.typing import NDArray
 from bundle.decide import probabilities_from_logits
 from bundle.golden import Golden, Infer, replay_golden
 from bundle.keys import SigningKey
-from bundle.manifest import (
-    BackboneFacts,
-    DatasetFacts,
-    Imported,
-    Manifest,
-    PreprocessSpec,
-    Task,
-    TensorSpec,
-    Variant,
-)
-from bundle.pack import describe_files, pack_bundle
+from bundle.manifest import BackboneFacts, DatasetFacts, Imported, Manifest, PreprocessSpec, Task
 from bundle.preprocess import preprocess
 from bundle.reasons import first_line
-from exporter.card import render_card
 from exporter.errors import ExportError
-from exporter.evidence import golden_bytes
-from exporter.export import (
-    CARD_FILE,
-    GOLDEN_FILE,
-    GOLDEN_IMAGES,
-    MODEL_FILE,
-    PARITY_IMAGES,
-    RECORDED_LIBRARIES,
-    Step,
-    checked_name,
-    checked_version,
-    default_name,
-)
-from exporter.graph import INPUT, LOGITS, PROBABILITIES
+from exporter.evidence import GOLDEN_IMAGES, PARITY_IMAGES, golden_bytes
 from exporter.importing.held_out import HeldOut, measure_held_out
 from exporter.importing.labels import fit_labels, read_labels
 from exporter.importing.onnx_source import OutputForm, fixed_batch, open_onnx
@@ -54,6 +28,7 @@ from exporter.importing.preprocessing import Preprocessing
 from exporter.importing.proof_images import folder_images, generated_files
 from exporter.importing.transformers_source import open_transformers
 from exporter.parity import Reference, cpu_infer, prove_parity
+from exporter.writing import GOLDEN_FILE, MODEL_FILE, Step, checked_names, draft_manifest, write_bundle
 
 STEPS = 6
 
@@ -90,8 +65,7 @@ def import_model(
     images: a folder to prove it with; without it the test images, else generated ones.  test: class folders, named
     as the labels are.  Raises ExportError, ParityError, BackboneError or DatasetError; then nothing is written.
     """
-    name = checked_name(default_name(out) if name is None else name)
-    version = checked_version(version)
+    name, version = checked_names(out, name, version)
     step("reading the model", 0, STEPS)
     original = _open(source, preprocessing, task, output, output_name)
     notes = list(original.notes)
@@ -123,27 +97,19 @@ def import_model(
     kept = tuple(golden_bytes(data) for data in contents[:GOLDEN_IMAGES])
     answers = [infer(preprocess(data, spec)[None]) for data in kept]
     golden = Golden(kept, *(np.concatenate(part) for part in zip(*answers, strict=True)))
-    scores = ("batch", original.outputs)
-    draft = Manifest(
-        model_id=hashlib.sha256(original.graph).hexdigest(),
+    draft = draft_manifest(
+        original.graph,
+        parity,
+        spec,
+        fitted,
+        now,
         name=name,
         version=version,
-        created_at=(now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         task=original.task,
-        labels=fitted,
         thresholds=thresholds,
-        preprocessing=spec,
-        input=TensorSpec(name=INPUT, dtype="uint8", shape=("batch", spec.height, spec.width, 3)),
-        outputs=(
-            TensorSpec(name=PROBABILITIES, dtype="float32", shape=scores),
-            TensorSpec(name=LOGITS, dtype="float32", shape=scores),
-        ),
         backbone=BackboneFacts(name=original.name, sha256=original.sha256, fine_tuned=False),
         dataset=DatasetFacts(snapshot_sha256=held_out.sha256, images=held_out.images, label_counts={}),
         metrics=held_out.metrics,
-        variants=(Variant(name="fp32", precision="fp32", file=MODEL_FILE, parity=parity),),
-        golden=GOLDEN_FILE,
-        library_versions={each: importlib.metadata.version(each) for each in RECORDED_LIBRARIES},
         imported=Imported(
             source=original.kind,
             sha256=original.sha256,
@@ -151,20 +117,11 @@ def import_model(
             proof_images="generated" if folder is None else "real",
             notes=tuple(notes),
         ),
-        files=describe_files({MODEL_FILE: original.graph, GOLDEN_FILE: b"", CARD_FILE: b""}),
     )
     replay_golden(golden, draft, infer)
-    files = {MODEL_FILE: original.graph, GOLDEN_FILE: golden.to_bytes(), CARD_FILE: render_card(draft).encode()}
-    manifest = Manifest.model_validate({**draft.model_dump(), "files": describe_files(files)})
+
     step("signing", 5, STEPS)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        pack_bundle(out, manifest, files, key)
-    except OSError as error:
-        raise ExportError(
-            f"{out}: expected to write the bundle there, found {error.strerror or error}. Check the path, its"
-            " permissions and the free space."
-        ) from error
+    manifest = write_bundle(out, draft, {MODEL_FILE: original.graph, GOLDEN_FILE: golden.to_bytes()}, key)
     step("done", STEPS, STEPS)
     return ImportedModel(out, manifest, tuple(notes), original.output_found)
 

@@ -23,8 +23,15 @@ from bundle.home import OnsightHome
 from bundle.keys import SigningKey
 from bundle.manifest import Manifest, Task, parse_manifest
 from exporter.card import render_card
-from exporter.evidence import GOLDEN_BYTES, GOLDEN_EDGE, gather_evidence, golden_bytes
-from exporter.export import GOLDEN_IMAGES, PARITY_IMAGES, export_run
+from exporter.evidence import (
+    GOLDEN_BYTES,
+    GOLDEN_EDGE,
+    GOLDEN_IMAGES,
+    PARITY_IMAGES,
+    gather_evidence,
+    golden_bytes,
+)
+from exporter.export import export_run
 from trainer.data import Split
 from trainer.statistics import models_from_json
 

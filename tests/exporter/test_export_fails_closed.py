@@ -15,7 +15,8 @@ from tiny_runs import TinyRun
 from bundle.errors import OnsightError
 from bundle.keys import SigningKey
 from exporter.errors import ExportError, ParityError
-from exporter.export import default_name, export_run
+from exporter.export import export_run
+from exporter.writing import default_name
 from trainer.errors import RunError, SnapshotError
 from trainer.run import Run
 from trainer.statistics import models_from_json
