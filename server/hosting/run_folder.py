@@ -27,10 +27,13 @@ class RunFolder:
             _sweep(parent)
             self.path = parent / f"{os.getpid()}-{secrets.token_hex(4)}"
             self.path.mkdir(mode=0o700)
+            self._of_home = True
         except OSError:
             self.path = Path(tempfile.mkdtemp(prefix="onsight-"))
+            self._of_home = False
         self._held = (self.path / _LOCK).open("w")
         fcntl.flock(self._held, fcntl.LOCK_EX)
+        self._made_ns = os.fstat(self._held.fileno()).st_mtime_ns
         self._owner = os.getpid()
 
     def subfolder(self, name: str) -> Path:
@@ -43,10 +46,30 @@ class RunFolder:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
+    @property
+    def rank(self) -> int:
+        """Which of this home's servers this one is, of those that run now, by the time of their start; from 1."""
+        if not self._of_home:
+            return 1
+        ages = [age for lock in self.path.parent.glob(f"*/{_LOCK}") if (age := _age_if_held(lock))]
+        own = self._made_ns, self.path.name
+        return 1 + sum(age < own for age in ages)
+
     def remove(self) -> None:
         """In the process that made it; a fork does nothing."""
         if os.getpid() == self._owner:
             shutil.rmtree(self.path, ignore_errors=True)
+            self._held.close()
+
+
+def _age_if_held(lock: Path) -> tuple[int, str] | None:
+    """When it was made, and by which server; None for one whose server is no more."""
+    with contextlib.suppress(FileNotFoundError), lock.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return os.fstat(file.fileno()).st_mtime_ns, lock.parent.name
+    return None
 
 
 def _sweep(parent: Path) -> None:
