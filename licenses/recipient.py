@@ -6,12 +6,10 @@ import re
 from pathlib import Path
 from typing import Final
 
-from bundle.keys import PublicKey
 from bundle.sealed import Recipient
-from licenses.claims import RequestDocument
-from licenses.envelope import MAX_FILE_BYTES, Kind, parse_payload, read_block, strict_json
-from licenses.errors import IdentityError, LicenseError
-from licenses.identity import install_id_of
+from licenses.envelope import MAX_FILE_BYTES
+from licenses.errors import IdentityError
+from licenses.request import install_of, read_request
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _HOW_TO_GET_ONE: Final = "On the install that shall open it: `onsight license request --out request.txt`."
@@ -36,13 +34,5 @@ def read_recipient(text: str) -> Recipient:
         ) from error
     if _KEY.fullmatch(key := data.strip().decode("ascii", "replace").lower()):
         return Recipient(bytes.fromhex(key))
-    sealed = read_block(data, Kind.REQUEST, path.name)
-    try:
-        signer = PublicKey.from_raw(bytes.fromhex(strict_json(sealed.payload)["sign_public"]))
-    except (ValueError, TypeError, KeyError) as error:
-        raise LicenseError(
-            "LICENSE_MALFORMED", f"{path.name}: expected a request with its own key, found none. {_HOW_TO_GET_ONE}"
-        ) from error
-    request = parse_payload(sealed.verify(signer), RequestDocument, path.name)
-    public = bytes.fromhex(request.recipient_public)
-    return Recipient(public, install_id_of(bytes.fromhex(request.sign_public), public))
+    request = read_request(data, path.name)
+    return Recipient(bytes.fromhex(request.recipient_public), install_of(request))

@@ -29,7 +29,7 @@ COMMANDS = {
     "predict": "Label a folder of images with a bundle or a server.",
     "token": "Who may ask the server.",
     "trust": "Whose bundles this machine accepts.",
-    "license": "Who this install is, for bundles that it alone may open.",
+    "license": "Who may do what with which model: ask for licences, issue them, hold them.",
     "sbom": "Print a bill of materials of this install: packages, licences, who needs whom.",
     "pack-offline": "Pack what a host without a network needs to install Onsight.",
     "demo": "All of it in a minute or two, on handwritten digits.",

@@ -1,4 +1,4 @@
-"""onsight license: who this install is, for those who make bundles for it."""
+"""onsight license identity, request: who this install is, for those who issue licences and make bundles for it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,7 @@ from pathlib import Path
 import click
 
 
-@click.group()
-def command() -> None:
-    """Who this install is, so that bundles can be encrypted for it alone.
-
-    \b
-    onsight license request --out request.txt     here; give the file to the maker
-    onsight export RUN --out x.onsight --for request.txt     there
-    """
-
-
-@command.command()
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def identity(as_json: bool) -> None:
     """Print this install's id and the key that bundles are encrypted to; both are made on first use."""
@@ -33,15 +23,16 @@ def identity(as_json: bool) -> None:
     click.echo(f"install  {own.install_id}\nkey      {key}")
 
 
-@command.command()
+@click.command()
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The file.  [default: stdout]"
 )
-@click.option("--name", default="onsight", show_default=True, help="What the maker shall call this install.")
+@click.option("--name", default="onsight", show_default=True, help="What the issuer or maker shall call this install.")
 def request(out: Path | None, name: str) -> None:
     """Write a request file: this install's public keys and salted hashes of the machine, signed by it.
 
-    It holds nothing secret. Whoever makes bundles encrypts them with it: onsight export --for FILE.
+    It holds nothing secret. The issuer makes a licence of it (onsight license issue --for FILE); whoever makes bundles
+    encrypts them with it (onsight export --for FILE).
     """
     from datetime import UTC, datetime
 
@@ -63,4 +54,8 @@ def request(out: Path | None, name: str) -> None:
         return
     write_atomically(out, text.encode())
     click.echo(f"{out}: request of install {own.install_id}", err=True)
-    click.echo("Next:   give it to the maker, who runs: onsight export RUN --out NAME.onsight --for FILE", err=True)
+    click.echo(
+        "Next:   give it to the issuer, who runs: onsight license issue --for FILE; or to the maker of a bundle that"
+        " this install alone shall open, who runs: onsight export RUN --out NAME.onsight --for FILE",
+        err=True,
+    )

@@ -1,0 +1,41 @@
+"""onsight license: both sides of it, what an install asks for and holds, and what an issuer signs.
+
+Exit codes of all of them: docs/licensing.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from licenses.errors import LicenseError
+from onsight.commands.license import own
+
+
+class _Group(click.Group):
+    """Where a licence or another signed document is refused, the exit code says why."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LicenseError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=_Group)
+def command() -> None:
+    """Licences, offline: by files alone, from whoever makes a model to whoever runs it.
+
+    \b
+    onsight license request --out request.txt                  on the install that needs one
+    onsight license issue --for request.txt --licensee ACME --out acme.lic       at the issuer
+    onsight license install acme.lic                           on the install again
+
+    Models of your own on your own install need none of this.
+    """
+
+
+for _each in (own.identity, own.request):
+    command.add_command(_each)
