@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
+
+from onsight.new_bundle import as_document, out_option, tell
 
 if TYPE_CHECKING:
     from trainer.run import ModelChoice
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="NAME.onsight", help="The bundle."
-)
+@out_option
 @click.option(
     "--model", "choice", type=click.Choice(["best", "last"]), default="best", show_default=True,
     help="The one with the lowest validation cross-entropy, or the last.",
@@ -78,8 +77,6 @@ def command(
     from onsight.terminal import TerminalReporter
     from trainer.run import Run
 
-    if out.suffix != ".onsight":
-        raise click.UsageError(f"--out: expected a name that ends in .onsight, found {out.name}")
     sealed_for = [read_recipient(each) for each in recipients]
     key = own_key(OnsightHome.from_environment())
     with TerminalReporter() as reporter:
@@ -92,49 +89,25 @@ def command(
     for each in exported.left_out:
         click.echo(f"warning: {each.name} is left out: {each.reason}.", err=True)
     manifest = exported.manifest
-    parity = manifest.variants[0].parity
     sizes = {entry.name: entry.size for entry in manifest.files}
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "bundle": str(out),
-                    "bytes": out.stat().st_size,
-                    "name": manifest.name,
-                    "version": manifest.version,
-                    "model_id": manifest.model_id,
-                    "labels": list(manifest.labels),
-                    "key_id": key.public_key.key_id,
-                    "sealed_for": [each.install or each.key_id for each in sealed_for],
-                    "parity": parity.model_dump(),
-                    "variants": {
-                        each.name: each.certificate and each.certificate.model_dump() for each in manifest.variants
-                    },
-                    "sizes": {each.name: sizes[each.file] for each in manifest.variants},
-                    "left_out": {each.name: each.reason for each in exported.left_out},
-                },
-                ensure_ascii=False,
-            )
+        document = as_document(
+            out,
+            manifest,
+            key,
+            sealed_for=[each.install or each.key_id for each in sealed_for],
+            variants={each.name: each.certificate and each.certificate.model_dump() for each in manifest.variants},
+            sizes={each.name: sizes[each.file] for each in manifest.variants},
+            left_out={each.name: each.reason for each in exported.left_out},
         )
+        click.echo(json.dumps(document, ensure_ascii=False))
         return
-    click.echo(
-        f"{out}: {manifest.name} {manifest.version}, {len(manifest.labels)} labels, {out.stat().st_size / 1e6:.1f} MB"
-    )
-    click.echo(
-        f"proven on {parity.images} real images at batches of {', '.join(map(str, parity.batch_sizes))}: largest"
-        f" difference of a probability {parity.max_difference:.1e}, {parity.decisions_flipped} decisions flipped"
-    )
-    for variant in manifest.variants:
-        if (measured := variant.certificate) is not None:
-            click.echo(
-                f"{variant.name}, {sizes[variant.file] / 1e6:.1f} MB: {measured.metric.replace('_', ' ')}"
-                f" {measured.value:.3f} on {measured.images:,} {measured.split} images, {measured.full:.3f} in full"
-                f" precision; {measured.agreement:.1%} of the"
-                " answers agree"
-            )
-    click.echo(f"signed by {key.public_key.key_id}")
-    for recipient in sealed_for:
-        click.echo(f"encrypted for {recipient.install or f'the install with key {recipient.key_id}'}")
-    click.echo(
-        f"Next:   onsight predict {quote(str(out))} IMAGES, or put it into a folder and onsight serve FOLDER", err=True
-    )
+    certified = [
+        f"{variant.name}, {sizes[variant.file] / 1e6:.1f} MB: {measured.metric.replace('_', ' ')}"
+        f" {measured.value:.3f} on {measured.images:,} {measured.split} images, {measured.full:.3f} in full precision;"
+        f" {measured.agreement:.1%} of the answers agree"
+        for variant in manifest.variants
+        if (measured := variant.certificate) is not None
+    ]
+    installs = [each.install or f"the install with key {each.key_id}" for each in sealed_for]
+    tell(out, manifest, key, certified, installs)

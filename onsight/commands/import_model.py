@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
+
+from onsight.new_bundle import as_document, out_option, tell
 
 if TYPE_CHECKING:
     from exporter.importing.onnx_source import OutputForm
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("import")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="NAME.onsight", help="The bundle."
-)
+@out_option
 @click.option(
     "--labels", type=click.Path(path_type=Path), metavar="FILE",
     help="One a line, in the order of the outputs; or JSON, or CSV.  [default: config.json's id2label]",
@@ -74,8 +73,6 @@ def command(
     from onsight.signing import own_key
     from onsight.terminal import TerminalReporter
 
-    if out.suffix != ".onsight":
-        raise click.UsageError(f"--out: expected a name that ends in .onsight, found {out.name}")
     prepared = None if preprocessing is None else read_preprocessing(preprocessing)
     key = own_key(OnsightHome.from_environment())
     with TerminalReporter() as reporter:
@@ -87,43 +84,24 @@ def command(
     for note in made.notes:
         click.echo(f"note: {note}", err=True)
     manifest = made.manifest
-    parity, imported = manifest.variants[0].parity, manifest.imported
-    assert imported is not None
+    assert manifest.imported is not None
     if as_json:
-        document = {
-            "bundle": str(out),
-            "bytes": out.stat().st_size,
-            "name": manifest.name,
-            "version": manifest.version,
-            "model_id": manifest.model_id,
-            "task": manifest.task.value,
-            "labels": list(manifest.labels),
-            "key_id": key.public_key.key_id,
-            "imported": imported.model_dump(),
-            "parity": parity.model_dump(),
-            "metrics": {
-                split: {metric: each.model_dump() for metric, each in found.items()}
-                for split, found in manifest.metrics.items()
-            },
+        metrics = {
+            split: {metric: each.model_dump() for metric, each in found.items()}
+            for split, found in manifest.metrics.items()
         }
+        document = as_document(
+            out, manifest, key, task=manifest.task.value, imported=manifest.imported.model_dump(), metrics=metrics
+        )
         click.echo(json.dumps(document, ensure_ascii=False))
         return
-    click.echo(
-        f"{out}: {manifest.name} {manifest.version}, {len(manifest.labels)} labels, {out.stat().st_size / 1e6:.1f} MB"
-    )
-    click.echo(f"{manifest.task.value.replace('_', '-')}; its output is {imported.output} ({made.output_found})")
-    click.echo(
-        f"proven against the original on {parity.images} {imported.proof_images} images at batches of"
-        f" {', '.join(map(str, parity.batch_sizes))}: largest difference of a probability {parity.max_difference:.1e},"
-        f" {parity.decisions_flipped} decisions flipped"
-    )
+    details = [
+        f"{manifest.task.value.replace('_', '-')}; its output is {manifest.imported.output} ({made.output_found})"
+    ]
     for split, found in manifest.metrics.items():
         metric = "accuracy" if "accuracy" in found else "mean_average_precision"
         if (estimate := found.get(metric)) is not None:
             interval = "" if estimate.low is None else f" ({estimate.low:.3f} to {estimate.high:.3f})"
             count = manifest.dataset.images[split]
-            click.echo(f"{metric.replace('_', ' ')} {estimate.value:.3f}{interval} on {count:,} {split} images")
-    click.echo(f"signed by {key.public_key.key_id}")
-    click.echo(
-        f"Next:   onsight predict {quote(str(out))} IMAGES, or put it into a folder and onsight serve FOLDER", err=True
-    )
+            details.append(f"{metric.replace('_', ' ')} {estimate.value:.3f}{interval} on {count:,} {split} images")
+    tell(out, manifest, key, details)
