@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from bundle.errors import OnsightError
+from bundle.errors import OnsightError, WrongRecipient
 from bundle.home import OnsightHome
 from bundle.load import Bundle, load_bundle
 from bundle.manifest import Manifest, Variant
@@ -59,18 +59,20 @@ class NoGpu(ProviderMismatch):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one form of one model. error: why there is none; built: False where it was in the cache already.
+    """What became of one form of one model; of a bundle that was not opened, only its path is known.
 
-    golden_difference: largest of a probability, None where it was not run.
+    built: False where it was in the cache already.  golden_difference: largest of a probability, None where it was not
+    run.  skipped: why there need not be an engine.  error: why there is none.
     """
 
     bundle: Path
-    model: str
-    version: str
-    variant: str
-    precision: str
+    model: str = ""
+    version: str = ""
+    variant: str = ""
+    precision: str = ""
     built: bool = False
     golden_difference: float | None = None
+    skipped: str | None = None
     error: str | None = None
 
 
@@ -103,27 +105,16 @@ def build_engines(
     probe = probe_devices()
     if probe.device(options.device) is None:
         raise _no_gpu(probe, options.device)
-    provider = open_provider(options, probe)
-    for path in paths:
-        try:
-            bundle = load_bundle(path, TrustStore(home.trust_dir), opener=opener_of(home.licenses_dir))
-        except OnsightError as error:
-            yield Outcome(path, "", "", "", "", error=str(error))
-            continue
-        for variant in _buildable(bundle.manifest, precision):
-            yield _build(bundle, variant, provider, watch)
-
-
-def open_provider(options: TensorRTOptions, probe: DeviceProbe) -> TensorRTProvider:
-    """As a server does."""
-    return TensorRTProvider(options, probe)
+    provider = TensorRTProvider(options, probe)
+    for found in _forms_in(paths, home, precision):
+        yield found if isinstance(found, Outcome) else _build(*found, provider, watch)
 
 
 def _build(bundle: Bundle, variant: Variant, provider: TensorRTProvider, watch: Watch) -> Outcome:
     manifest, graph = bundle.manifest, bundle.files[variant.file]
     outcome = partial(Outcome, bundle.path, manifest.name, manifest.version, variant.name, variant.precision)
     if bundle.sealed:
-        return outcome(error="it is sealed for this install: no engine of it may lie on a disk; each start builds it")
+        return outcome(skipped="sealed for this install: no engine of it may lie on a disk, so each start builds it")
     name = f"{manifest.name} {manifest.version} {variant.name}"
 
     def engine_of(manifest: Manifest, graph: bytes, /, *, private: bool = False) -> Any:
@@ -140,15 +131,22 @@ def _build(bundle: Bundle, variant: Variant, provider: TensorRTProvider, watch: 
     return outcome(built=not was_there, golden_difference=proven.golden_difference)
 
 
-def _buildable(manifest: Manifest, precision: str) -> list[Variant]:
-    """The forms that a server may run on TensorRT, full precision first."""
-    full = choose_variant(manifest)
-    variants = [full, *(each for each in manifest.variants if each is not full)]
-    return [
-        each
-        for each in variants
-        if each.may_serve and (not each.runtimes or TENSORRT in each.runtimes) and precision in ("auto", each.precision)
-    ]
+def _forms_in(paths: list[Path], home: OnsightHome, precision: str) -> Iterator[tuple[Bundle, Variant] | Outcome]:
+    """The forms that a server may run on TensorRT, full precision first; of what cannot be opened, the outcome."""
+    for path in paths:
+        try:
+            bundle = load_bundle(path, TrustStore(home.trust_dir), opener=opener_of(home.licenses_dir))
+        except WrongRecipient:
+            yield Outcome(path, skipped="sealed for another install, which alone can open it")
+            continue
+        except OnsightError as error:
+            yield Outcome(path, error=str(error))
+            continue
+        full = choose_variant(bundle.manifest)
+        for each in (full, *(each for each in bundle.manifest.variants if each is not full)):
+            fits = not each.runtimes or TENSORRT in each.runtimes
+            if each.may_serve and fits and precision in ("auto", each.precision):
+                yield bundle, each
 
 
 def _no_gpu(probe: DeviceProbe, device: int) -> NoGpu:
@@ -175,25 +173,22 @@ def preflight(paths: list[Path], home: OnsightHome, options: TensorRTOptions, pr
             f" pip install {RTX_PACKAGE}"
         ) from error
     trt_log = TensorRTLog(trt)
-    for path in paths:
-        try:
-            bundle = load_bundle(path, TrustStore(home.trust_dir), opener=opener_of(home.licenses_dir))
-        except OnsightError as error:
-            yield Outcome(path, "", "", "", "", error=str(error))
+    for found in _forms_in(paths, home, precision):
+        if isinstance(found, Outcome):
+            yield found
             continue
-        manifest = bundle.manifest
-        for variant in _buildable(manifest, precision):
-            spec = manifest.preprocessing
-            request = BuildRequest(
-                bundle.files[variant.file], manifest.input.name, (spec.height, spec.width, 3), options.batch_sizes,
-                options.workspace_bytes,
-            )  # fmt: skip
-            error_text = None
-            try:
-                try_graph(trt, trt_log, request)
-            except OnsightError as error:
-                error_text = str(error)
-            yield Outcome(path, manifest.name, manifest.version, variant.name, variant.precision, error=error_text)
+        bundle, variant = found
+        manifest, spec = bundle.manifest, bundle.manifest.preprocessing
+        request = BuildRequest(
+            bundle.files[variant.file], manifest.input.name, (spec.height, spec.width, 3), options.batch_sizes,
+            options.workspace_bytes,
+        )  # fmt: skip
+        complaint = None
+        try:
+            try_graph(trt, trt_log, request)
+        except OnsightError as error:
+            complaint = str(error)
+        yield Outcome(bundle.path, manifest.name, manifest.version, variant.name, variant.precision, error=complaint)
 
 
 # ---- the cache

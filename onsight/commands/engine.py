@@ -111,9 +111,11 @@ def build(
 
 
 def _tell(outcome: Outcome, only_tried: bool) -> None:
+    name = f"{outcome.bundle} {outcome.variant}".strip()
     if outcome.error is not None:
-        name = f"{outcome.bundle} {outcome.variant}".strip()
         click.echo(f"failed  {name}: {outcome.error}")
+    elif outcome.skipped is not None:
+        click.echo(f"skipped {name}: {outcome.skipped}")
     elif only_tried:
         click.echo(f"reads   {outcome.model} {outcome.version} {outcome.variant}: the parser has no complaint")
     else:
@@ -125,14 +127,16 @@ def _tell(outcome: Outcome, only_tried: bool) -> None:
 
 
 def _document(outcome: Outcome, only_tried: bool) -> dict[str, object]:
+    done = "reads" if only_tried else "built" if outcome.built else "there"
     return {
         "bundle": str(outcome.bundle),
         "model": outcome.model,
         "version": outcome.version,
         "variant": outcome.variant,
         "precision": outcome.precision,
-        "status": "failed" if outcome.error else "reads" if only_tried else "built" if outcome.built else "there",
+        "status": "failed" if outcome.error else "skipped" if outcome.skipped else done,
         "golden_difference": outcome.golden_difference,
+        "skipped": outcome.skipped,
         "error": outcome.error,
     }
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from bundle.archive import read_archive, write_archive
 from bundle.golden import Golden
 from bundle.keys import SigningKey
 from bundle.manifest import (
@@ -30,6 +31,8 @@ from bundle.manifest import (
 )
 from bundle.pack import describe_files, pack_bundle
 from bundle.preprocess import preprocess
+from bundle.sealed import Recipient
+from licenses.identity import InstallIdentity
 
 LABELS = ("red", "green", "blue")
 SIDE = 32
@@ -156,3 +159,9 @@ def make_bundle(
     out.parent.mkdir(parents=True, exist_ok=True)
     pack_bundle(out, make_manifest(graph, describe_files(files), name, version), files, key)
     return out
+
+
+def seal(path: Path, identity: InstallIdentity) -> Path:
+    """Put the sealed form of this plain bundle in its place, for that install alone."""
+    write_archive(path, read_archive(path), [Recipient(identity.recipient_public, identity.install_id)])
+    return path

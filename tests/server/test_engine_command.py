@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from color_bundle import seal
 from fake_gpu import L4, PROBE, FakeGpu
 from fake_tensorrt import FakeTensorRT, fake_builder, open_provider
 from running_server import Install
@@ -17,6 +18,7 @@ from running_server import Install
 from bundle.keys import SigningKey
 from bundle.load import load_bundle
 from bundle.trust import TrustStore
+from licenses.identity import InstallIdentity
 from onsight import engines
 from onsight.cli import main
 from server.engines.device_probe import DeviceProbe, probe_devices
@@ -39,7 +41,7 @@ def run(install: Install, trt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch) ->
     """`onsight engine ...` on a machine with an L4."""
     monkeypatch.setattr(engines, "probe_devices", lambda: PROBE)
     monkeypatch.setattr(engines, "load_tensorrt", lambda: trt)
-    monkeypatch.setattr(engines, "open_provider", lambda options, probe: open_provider(options, probe, trt.gpu, trt))
+    monkeypatch.setattr(engines, "TensorRTProvider", lambda options, probe: open_provider(options, probe, trt.gpu, trt))
 
     def engine(*arguments: str | Path, **environment: str) -> Result:
         environment = {f"ONSIGHT_{name.upper()}": value for name, value in environment.items()}
@@ -84,6 +86,27 @@ def test_a_folder_of_bundles_is_built_and_what_fails_does_not_keep_the_rest(
     assert by_file["goods.onsight"]["status"] == "there"  # the same graph
     assert "trust store" in by_file["stranger.onsight"]["error"]
     assert "golden image 1" in by_file["wrong.onsight"]["error"]
+
+
+def test_sealed_bundles_are_skipped_whoever_can_open_them_and_no_engine_of_them_is_kept(
+    install: Install, run: Run, trt: FakeTensorRT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = InstallIdentity.load_or_create(install.home.licenses_dir)
+    seal(install.add_bundle("ours.onsight"), ours)
+    seal(install.add_bundle("theirs.onsight"), InstallIdentity.load_or_create(tmp_path / "theirs"))
+    result = run("build", install.models, "--json")
+    assert result.exit_code == 0
+    by_file = {Path(each["bundle"]).name: each for each in json.loads(result.stdout)}
+    assert [by_file[name]["status"] for name in ("ours.onsight", "theirs.onsight")] == ["skipped", "skipped"]
+    assert by_file["ours.onsight"]["model"] == "colours"  # it was opened
+    assert "each start builds it" in by_file["ours.onsight"]["skipped"]
+    assert "sealed for another install" in by_file["theirs.onsight"]["skipped"]
+    assert not trt.builds
+    assert "skipped " in run("build", install.models / "theirs.onsight").stdout
+    trt.gpu.make_current()
+    monkeypatch.setitem(sys.modules, engines.RTX_MODULE, trt)  # memory suffices to read a graph
+    lines = run("build", install.models, "--preflight").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["reads", "skipped"]
 
 
 def test_another_largest_batch_says_what_the_server_must_be_told(install: Install, run: Run, trt: FakeTensorRT) -> None:

@@ -6,19 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from color_bundle import RED, color_graph
+from color_bundle import RED, color_graph, seal
 from conftest import Serve
 from running_server import Install, RunningServer
 
-from bundle.archive import read_archive, write_archive
-from bundle.sealed import Recipient
 from licenses.identity import FILE_NAME, InstallIdentity
-
-
-def seal(install: Install, path: Path, identity: InstallIdentity) -> Path:
-    """Put the sealed form of this plain bundle in its place."""
-    write_archive(path, read_archive(path), [Recipient(identity.recipient_public, identity.install_id)])
-    return path
 
 
 def plain_copies(*folders: Path) -> list[Path]:
@@ -54,7 +46,7 @@ def test_a_sealed_bundle_serves_and_leaves_no_plain_byte_on_a_disk(
     identity = InstallIdentity.load_or_create(install.home.licenses_dir)
     path = install.add_bundle()
     assert plain_copies(install.models) == [path]  # what is looked for is found where it is
-    seal(install, path, identity)
+    seal(path, identity)
     token = install.add_token("test")
     server = serve(arrangement=arrangement, workers="2")
     server.wait_for_status(200)
@@ -83,7 +75,7 @@ def test_a_bundle_for_another_install_is_set_aside_with_its_reason_and_the_other
     install.add_bundle()
     other = InstallIdentity.load_or_create(tmp_path / "other")
     InstallIdentity.load_or_create(install.home.licenses_dir)
-    seal(install, install.add_bundle("theirs.onsight", name="theirs"), other)
+    seal(install.add_bundle("theirs.onsight", name="theirs"), other)
     token = install.add_token("test")
     server = serve()
     ready = server.wait_for_status(200)
@@ -95,7 +87,7 @@ def test_a_bundle_for_another_install_is_set_aside_with_its_reason_and_the_other
 
 def test_an_identity_that_comes_later_opens_what_waited_for_it(install: Install, serve: Serve, tmp_path: Path) -> None:
     identity = InstallIdentity.load_or_create(tmp_path / "moved")
-    seal(install, install.add_bundle(), identity)
+    seal(install.add_bundle(), identity)
     server = serve(watch_interval_s="0.1")
     assert server.wait_for_status(503)
     install.home.licenses_dir.mkdir(exist_ok=True)
@@ -104,7 +96,7 @@ def test_an_identity_that_comes_later_opens_what_waited_for_it(install: Install,
 
 
 def test_a_damaged_identity_is_told_of_without_its_path(install: Install, serve: Serve) -> None:
-    seal(install, install.add_bundle(), InstallIdentity.load_or_create(install.home.licenses_dir))
+    seal(install.add_bundle(), InstallIdentity.load_or_create(install.home.licenses_dir))
     (install.home.licenses_dir / FILE_NAME).write_bytes(b"{}")
     token = install.add_token("test")
     server = serve()
