@@ -87,17 +87,11 @@ class Limits(Closed):
     concurrency: Count | None = None
 
 
-class Claims(BaseModel):
-    """A licence: who may do what with which models, where and until when."""
+class Terms(Closed):
+    """What an issuer grants: to whom, what with which models, where and until when."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
-
-    lic_id: LicenseId
-    seq: Annotated[int, Field(ge=1, le=1_000_000)] = Field(description="the highest of one lic_id counts")
     licensee: Name
     edition: Name = "standard"
-    iat: Time = Field(description="issued at")
-    nbf: Time = Field(description="valid from")
     exp: Time | None = Field(description="valid to; None: for ever")
     maintenance_until: Time | None = Field(default=None, description="models made later are not covered")
     grace_days: Annotated[int, Field(ge=0, le=MAX_GRACE_DAYS)] = 30
@@ -106,6 +100,17 @@ class Claims(BaseModel):
     models: tuple[ModelPattern, ...] = Field(min_length=1, max_length=500)
     actions: tuple[Action, ...] = Field(min_length=1)
     limits: Limits = Limits()
+
+
+class Claims(Terms):
+    """A licence: the terms, and which one it is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
+
+    lic_id: LicenseId
+    seq: Annotated[int, Field(ge=1, le=1_000_000)] = Field(description="the highest of one lic_id counts")
+    iat: Time = Field(description="issued at")
+    nbf: Time = Field(description="valid from")
     crit: tuple[str, ...] = Field(default=(), description="claims that must be understood")
 
     @model_validator(mode="after")

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ValidationError
 
 from bundle.errors import SignatureMismatch
 from bundle.keys import SIGNATURE_BYTES, PublicKey, SigningKey
+from bundle.reasons import first_complaint
 from bundle.trust import is_key_id
 from licenses.errors import LicenseError
 
@@ -139,9 +140,7 @@ def parse_payload(payload: bytes, model: type[_Model], what: str) -> _Model:
     try:
         return model.model_validate(strict_json(payload))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
-        raise malformed(what, "a document this version reads", f"{place}: {first['msg']}") from error
+        raise malformed(what, "a document this version reads", first_complaint(error)) from error
     except (ValueError, RecursionError) as error:
         raise malformed(what, "JSON", f"{error}") from error
 

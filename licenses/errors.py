@@ -2,6 +2,7 @@
 
 OnsightError
 ├── LicenseError     one licence, or the lack of one, refuses an action; `code` says why (docs/licensing.md lists them)
+├── IssuerError      whoever issues licences must act: a key, the register, or what was asked for
 └── IdentityError    the operator must act: the install's identity cannot be read or written
 """
 
@@ -38,6 +39,10 @@ class LicenseError(OnsightError):
     def exit_code(self) -> int:
         """What `onsight license` ends with."""
         return EXIT_CODES[self.code]
+
+
+class IssuerError(OnsightError):
+    code = "LICENSE_ISSUER"
 
 
 class IdentityError(OnsightError):

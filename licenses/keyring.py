@@ -69,6 +69,11 @@ class KeyRing:
         return self.document.issuer
 
     @property
+    def roots(self) -> tuple[PublicKey, ...]:
+        """In the order in which they sign."""
+        return tuple(sorted((PublicKey.from_raw(bytes.fromhex(each)) for each in self.document.roots), key=root_order))
+
+    @property
     def name(self) -> str:
         """What the issuer calls itself; proves nothing."""
         return self.document.name
