@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from bundle.errors import GoldenMismatch, ImageError, MalformedBundle
-from bundle.manifest import Manifest
+from bundle.manifest import Manifest, Variant
 from bundle.preprocess import preprocess
 
 # uint8 (N, H, W, 3) -> probabilities float32 (N, C), logits float32 (N, C)
@@ -29,6 +29,7 @@ Infer: TypeAlias = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDAr
 
 MAX_IMAGES: Final = 10_000
 REPLAY_BATCH: Final = 16
+TOLERANCE: Final = 1e-3  # of a probability; a certificate has its own
 _DTYPES: Final[dict[str, str]] = {"images": "|u1", "offsets": "<i8", "probabilities": "<f4", "logits": "<f4"}
 
 
@@ -88,7 +89,17 @@ class Golden:
         )
 
 
-def replay_golden(golden: Golden, manifest: Manifest, infer: Infer, tolerance: float = 1e-3) -> float:
+def golden_of(variant: Variant, manifest: Manifest, files: Mapping[str, bytes]) -> tuple[Golden, float]:
+    """The answers that a form of the model must reproduce, and how far it may stray from their probabilities.
+
+    Raises MalformedBundle.
+    """
+    golden = Golden.from_bytes(files[variant.golden or manifest.golden])
+    certificate = variant.certificate
+    return golden, TOLERANCE if certificate is None else certificate.golden_tolerance
+
+
+def replay_golden(golden: Golden, manifest: Manifest, infer: Infer, tolerance: float = TOLERANCE) -> float:
     """Run the golden images through preprocessing and `infer`; return the largest difference of any probability.
 
     infer is called with batches of at most 16 images.

@@ -113,19 +113,14 @@ def _bundle(verified: VerifiedManifest, files: dict[str, bytes], path: Path, *, 
 
 def _verify(archive: Archive, trust: TrustStore) -> tuple[VerifiedManifest, dict[str, bytes]]:
     verified = _verify_manifest(archive, trust)
-    files = {}
-    for entry in verified.manifest.files:
-        check_size(entry, archive.sizes[entry.name])  # before gigabytes that nobody signed are in memory
-        files[entry.name] = archive.read(entry.name)
-        check_file(entry, files[entry.name])
-    return verified, files
+    return verified, read_listed(archive, verified.manifest)
 
 
 def _verify_manifest(archive: Archive, trust: TrustStore) -> VerifiedManifest:
     manifest_bytes, signature_bytes = read_signed(archive)
     key_id = verify_manifest(manifest_bytes, signature_bytes, trust)
     manifest = parse_manifest(manifest_bytes)
-    check_names(manifest, archive.sizes.keys() - {MANIFEST_NAME, SIGNATURE_NAME})
+    _check_names(archive, manifest)
     return VerifiedManifest(manifest, manifest_bytes, signature_bytes, key_id)
 
 
@@ -135,6 +130,24 @@ def read_signed(archive: Archive) -> tuple[bytes, bytes]:
         _read_small(archive, MANIFEST_NAME, MAX_MANIFEST_BYTES),
         _read_small(archive, SIGNATURE_NAME, MAX_SIGNATURE_FILE_BYTES),
     )
+
+
+def read_listed(archive: Archive, manifest: Manifest) -> dict[str, bytes]:
+    """Every file of the archive beside these two, held against the manifest, which must have been verified.
+
+    Raises UnlistedFile, DigestMismatch or MalformedBundle.
+    """
+    _check_names(archive, manifest)
+    files = {}
+    for entry in manifest.files:
+        check_size(entry, archive.sizes[entry.name])  # before gigabytes that nobody signed are in memory
+        files[entry.name] = archive.read(entry.name)
+        check_file(entry, files[entry.name])
+    return files
+
+
+def _check_names(archive: Archive, manifest: Manifest) -> None:
+    check_names(manifest, archive.sizes.keys() - {MANIFEST_NAME, SIGNATURE_NAME})
 
 
 def _read_small(archive: Archive, name: str, limit: int) -> bytes:

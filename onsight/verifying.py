@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from bundle.archive import Archive, open_archive
-from bundle.digests import check_file, check_names, check_size
 from bundle.errors import OnsightError, UntrustedKey
-from bundle.golden import Golden, replay_golden
-from bundle.load import read_signed
-from bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, Variant, parse_manifest
+from bundle.golden import golden_of, replay_golden
+from bundle.load import read_listed, read_signed
+from bundle.manifest import Manifest, Variant, parse_manifest
 from bundle.runtimes import CPU
 from bundle.sealed import Opener
 from bundle.signature import parse_signature, verify_manifest
@@ -161,12 +160,8 @@ class _Inspection:
         return self._verdict.manifest
 
     def _check_files(self) -> str:
-        check_names(self._manifest, self._archive.sizes.keys() - {MANIFEST_NAME, SIGNATURE_NAME})
-        for entry in self._manifest.files:
-            check_size(entry, self._archive.sizes[entry.name])
-            self._files[entry.name] = self._archive.read(entry.name)
-            check_file(entry, self._files[entry.name])
-        return ", ".join(entry.name for entry in self._manifest.files)
+        self._files = read_listed(self._archive, self._manifest)
+        return ", ".join(self._files)
 
     def _check_variants(self) -> str:
         from server.models.loader import choose_variant
@@ -206,15 +201,11 @@ class _Inspection:
         return [variant for variant in variants if not variant.runtimes or CPU in variant.runtimes]
 
     def _replay(self) -> str:
-        from server.models.variants import GOLDEN_TOLERANCE
-
         if not self._engines:
             raise _NotChecked("no form of the model was run here")
         told = []
         for variant in self._on_cpu:
-            golden = Golden.from_bytes(self._files[variant.golden or self._manifest.golden])
-            certificate = variant.certificate
-            tolerance = GOLDEN_TOLERANCE if certificate is None else certificate.golden_tolerance
+            golden, tolerance = golden_of(variant, self._manifest, self._files)
             largest = replay_golden(golden, self._manifest, self._engines[variant.name].infer, tolerance)
             told.append(
                 f"{variant.name}: {len(golden.images)} images, largest difference {largest:.1e} (at most {tolerance:g})"

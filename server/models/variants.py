@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bundle.errors import GoldenMismatch
 from bundle.files import write_atomically
-from bundle.golden import Golden, replay_golden
+from bundle.golden import Golden, golden_of, replay_golden
 from bundle.load import Bundle
 from bundle.manifest import Manifest, Variant
 from bundle.preprocess import preprocess
@@ -34,7 +34,6 @@ from server.errors import EngineError, VariantRefused
 log = logging.getLogger("onsight.server")
 
 Wanted = Literal["auto", "fp32", "fp16", "int8"]
-GOLDEN_TOLERANCE: Final = 1e-3  # of a probability; a variant's own stands in its certificate
 ROUNDS: Final = 7
 LONGEST_S: Final = 1.0  # of measuring, beyond the second round
 BATCH_ON_ACCELERATOR: Final = 8  # one image tells little there: starting kernels takes longer than computing them
@@ -189,9 +188,7 @@ class _Builder:
                     f"{manifest.name}: expected variant {variant.name} to run on {' or '.join(variant.runtimes)}, as it"
                     f" was made for, found {', '.join(engine.providers)}. Set ONSIGHT_PRECISION to auto or fp32."
                 )
-            certificate = variant.certificate
-            golden = Golden.from_bytes(files[variant.golden or manifest.golden])
-            tolerance = GOLDEN_TOLERANCE if certificate is None else certificate.golden_tolerance
+            golden, tolerance = golden_of(variant, manifest, files)
             difference = max(replay_golden(golden, manifest, infer, tolerance) for infer in replicas_of(engine))
             engine.warm_up()
         except BaseException:
