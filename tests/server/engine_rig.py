@@ -79,7 +79,9 @@ class ObedientEngine:
 
 
 def obedient_builder(options: HostOptions) -> HostedFactory:
-    def build(manifest: Manifest, graph: bytes, progress: Callable[[str], None]) -> ObedientEngine:
+    def build(
+        manifest: Manifest, graph: bytes, progress: Callable[[str], None], *, private: bool = False
+    ) -> ObedientEngine:
         progress("building")
         if manifest.name == "deadly":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -97,7 +99,8 @@ class LyingEngine(ObedientEngine):
 def builder_of_a_liar(options: HostOptions) -> HostedFactory:
     """Device 1 answers wrongly."""
     kind = LyingEngine if options.device == 1 else ObedientEngine
-    return lambda manifest, graph, progress: kind(manifest, graph, max(options.batch_sizes or (1,)))
+    largest = max(options.batch_sizes or (1,))
+    return lambda manifest, graph, progress, *, private=False: kind(manifest, graph, largest)
 
 
 @dataclass

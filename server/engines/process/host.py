@@ -253,7 +253,7 @@ class Host:
         began = time.monotonic()
         try:
             graph, private = read_graph(model.package, model.key)
-            engine = self._build(model.manifest, graph, progress, **({"private": True} if private else {}))
+            engine = self._build(model.manifest, graph, progress, private=private)
             sizes = self._options.sizes_on(engine.providers[0])
             fixed = engine.providers[0] != CPU
             stagings = [new_staging(engine, model.manifest, sizes, fixed=fixed) for _ in range(self._options.lanes + 1)]
