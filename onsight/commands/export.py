@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 @click.option("--name", help="The model's name in URLs.  [default: the file's]")
 @click.option("--model-version", default="1", show_default=True, help="A server serves the highest of a name.")
 @click.option("--images", type=click.Path(path_type=Path), metavar="FOLDER", help="The run's images, if they moved.")
-@click.option("--backbone", type=click.Path(path_type=Path), metavar="FOLDER", help="Its backbone, if it moved.")
+@click.option(
+    "--backbone", type=click.Path(path_type=Path), metavar="NAME|FOLDER",
+    help="Its backbone, if it moved: one of `onsight backbones list`, or a folder.",
+)  # fmt: skip
 @click.option(
     "--variants", default="fp32", show_default=True, metavar="LIST",
     help="fp32, and with it fp16 (GPUs), int8 (CPUs), int8-tensorrt; or cpu, gpu, all. Each smaller or faster form is"
@@ -75,10 +78,14 @@ def command(
     from licenses.recipient import read_recipient
     from onsight.signing import own_key
     from onsight.terminal import TerminalReporter
+    from trainer.backbone_store import BackboneStore
     from trainer.run import Run
 
     sealed_for = [read_recipient(each) for each in recipients]
-    key = own_key(OnsightHome.from_environment())
+    home = OnsightHome.from_environment()
+    if backbone is not None:
+        backbone = BackboneStore(home.backbones_dir).resolve(backbone)
+    key = own_key(home)
     with TerminalReporter() as reporter:
         exported = export_run(
             Run(run_folder), out, key, choice=choice, name=name, version=model_version, images=images,

@@ -79,6 +79,11 @@ def test_a_folder_is_added_listed_trained_with_exported_and_removed(
     assert "tiny: expected a local transformers folder" in onsight("export", "run", "--out", "again.onsight").error
     assert onsight("backbones", "add", folder).code == 0
     assert onsight("export", "run", "--out", "again.onsight").code == 0  # the run finds it again
+    assert onsight("backbones", "remove", "tiny").code == 0
+    onsight("backbones", "add", folder, "--name", "moved")
+    again = ("export", "run", "--out", "again.onsight", "--backbone")
+    assert onsight(*again, "moved").code == 0
+    assert "these are there: moved." in onsight(*again, "tiny").error
 
 
 def test_an_unknown_name_is_answered_with_those_that_are_there(onsight: Onsight, folder: Path, tmp_path: Path) -> None:
