@@ -32,13 +32,18 @@ from trainer.errors import BackboneError
 SUMS: Final = "SHA256SUMS"
 MAX_SUMS_BYTES: Final = 1 << 20
 MAX_TOTAL_BYTES: Final = 64 * 1024**3
+MAX_FILE_BYTES: Final = 8 * 1024**3 - 1  # eleven octal digits in a tar's header
 _BLOCK: Final = tarfile.BLOCKSIZE
 _LINE: Final = re.compile(r"([0-9a-f]{64})  ([^/\s]{1,100}/[^/\s]{1,200})")
 
 
 def write_pack(store: BackboneStore, names: Sequence[str], out: Path, progress: Progress) -> None:
-    """Write backbones of the store to `out`, whole or not at all. Raises BackboneError for an unknown name."""
+    """Write backbones of the store to `out`, whole or not at all.
+
+    Raises BackboneError for an unknown name, and for what no pack holds.
+    """
     files = [(f"{name}/{path.name}", path) for name in sorted(set(names)) for path in wanted_files(store.find(name))]
+    _check_room(files)
     total, done = 2 * sum(path.stat().st_size for _, path in files), 0
 
     def read(path: Path, use: Callable[[bytes], object]) -> None:
@@ -63,6 +68,23 @@ def write_pack(store: BackboneStore, names: Sequence[str], out: Path, progress: 
             read(path, file.write)
             file.write(_padding(size))
         file.write(bytes(2 * _BLOCK))
+
+
+def _check_room(files: Sequence[tuple[str, Path]]) -> None:
+    """Refuse what could be written and not be read again. files: entry's name and the file on the disk."""
+    for entry, path in files:
+        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            raise BackboneError(
+                f"{entry}: expected less than 8 GiB, the most that a pack's header can say of a file, found"
+                f" {size / 2**30:.2f} GiB. Save the model in smaller files (`save_pretrained` with max_shard_size), or"
+                " carry its folder itself, and `onsight backbones add` it there."
+            )
+    size = sum(path.stat().st_size for _, path in files)
+    if len(files) > MAX_FILES or size > MAX_TOTAL_BYTES - len(files) * 2 * _BLOCK - MAX_SUMS_BYTES:
+        raise BackboneError(
+            f"pack: expected at most {MAX_FILES} files of less than {MAX_TOTAL_BYTES // 2**30} GiB together, found"
+            f" {len(files)} of {size / 2**30:.1f} GiB. Make several packs."
+        )
 
 
 def add_pack(store: BackboneStore, path: Path, name: str | None, progress: Progress) -> list[StoredBackbone]:

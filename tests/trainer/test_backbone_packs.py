@@ -218,3 +218,18 @@ def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(place: Path, packe
             assert (found.folder / Path(name).name).read_bytes() == data
         shutil.rmtree(store)
     assert added < 80
+
+
+def test_what_a_pack_cannot_hold_is_refused_before_a_byte_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "store" / "huge"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    for count, size, match in ((1, 8 * 2**30, "huge/w0.safetensors: expected less than 8 GiB, .* found 8.00 GiB"),
+                               (9, 8 * 2**30 - 1, "expected at most 256 files .* found 10 of 72.0 GiB"),
+                               (256, 1, "found 257 of 0.0 GiB. Make several packs")):  # fmt: skip
+        for number in range(count):
+            with (folder / f"w{number}.safetensors").open("wb") as file:
+                file.truncate(size)  # a hole: it takes no room
+        with pytest.raises(BackboneError, match=match):
+            write_pack(BackboneStore(tmp_path / "store"), ["huge"], tmp_path / "pack.tar", silent)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
