@@ -47,6 +47,11 @@ class OnsightHome:
         return self.path / "licenses"
 
     @property
+    def issuer_dir(self) -> Path:
+        """Folder of the keys and the register of an install that issues licences."""
+        return self.licenses_dir / "issuer"
+
+    @property
     def cache_dir(self) -> Path:
         """Folder of what can be computed again: features, engines."""
         return self.path / "cache"

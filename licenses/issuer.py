@@ -87,6 +87,10 @@ class Issuer:
         """All that was issued, oldest first."""
         return tuple(self.folder.read()[0].licences.values())
 
+    def entry(self, lic_id: str) -> Entry:
+        """Raises IssuerError where nothing of that id was issued."""
+        return self.folder.read()[0].entry(lic_id)
+
     def issue(self, terms: Terms, now: datetime) -> License:
         """A new licence, valid from now. Raises IssuerError, KeyFileError."""
         with self._locked(now) as (register, ring):

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from licenses.errors import LicenseError
-from onsight.commands.license import own
+from onsight.commands.license import issuing, own
+from onsight.commands.license.keyring import keyring
 
 
 class _Group(click.Group):
@@ -37,5 +38,11 @@ def command() -> None:
     """
 
 
-for _each in (own.identity, own.request):
+@command.group()
+def crl() -> None:
+    """Revocation lists: which licences count no longer, though their signature holds."""
+
+
+for _each in (own.identity, own.request, issuing.issue, issuing.list_issued, keyring):
     command.add_command(_each)
+crl.add_command(issuing.issue_crl)

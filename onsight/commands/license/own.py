@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from onsight.commands.license.files import OUT, write_result
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
@@ -24,9 +26,7 @@ def identity(as_json: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The file.  [default: stdout]"
-)
+@OUT
 @click.option("--name", default="onsight", show_default=True, help="What the issuer or maker shall call this install.")
 def request(out: Path | None, name: str) -> None:
     """Write a request file: this install's public keys and salted hashes of the machine, signed by it.
@@ -38,7 +38,6 @@ def request(out: Path | None, name: str) -> None:
 
     from pydantic import ValidationError
 
-    from bundle.files import write_atomically
     from bundle.home import OnsightHome
     from licenses.host import host_factors
     from licenses.identity import InstallIdentity
@@ -49,10 +48,9 @@ def request(out: Path | None, name: str) -> None:
         text = make_request(own, name, host_factors(), datetime.now(UTC))
     except ValidationError as error:
         raise click.UsageError(f"--name: {error.errors()[0]['msg']}, found {name!r}.") from error
+    write_result(text.encode(), out)
     if out is None:
-        click.echo(text, nl=False)
         return
-    write_atomically(out, text.encode())
     click.echo(f"{out}: request of install {own.install_id}", err=True)
     click.echo(
         "Next:   give it to the issuer, who runs: onsight license issue --for FILE; or to the maker of a bundle that"
