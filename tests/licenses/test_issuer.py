@@ -23,6 +23,7 @@ from licenses.license import License, open_license
 from licenses.register import ROOT_NAMES
 from licenses.request import make_release, make_request, read_release, read_request
 from licenses.revocation import open_revocations
+from licenses.rotation import first_ring, ring_key, stolen
 
 NOW = time_of("2026-05-01T00:00:00Z")
 YEAR = timedelta(days=365)
@@ -385,6 +386,16 @@ def test_a_key_that_has_run_out_says_what_to_do(issuer: Issuer):
         issuer.issue(terms(exp=None), NOW + 6 * YEAR)
     issuer.rotate("licence", NOW + 6 * YEAR)
     open_license(issuer.issue(terms(exp=None), NOW + 6 * YEAR).sealed, issuer.ring)
+
+
+def test_a_ring_that_would_have_to_name_too_many_licences_is_refused_with_what_to_do():
+    keys = [SigningKey.generate() for _ in range(3)]
+    allowed = {f"lic-{each:010}": [f"{each:032x}"] for each in range(500)}
+    entry = ring_key("licence", keys[2].public_key, NOW)
+    few = stolen(entry, dict(list(allowed.items())[:400]))
+    assert len(first_ring("Maker", keys[:2], [few], NOW).document.keys[0].allowed) == 400
+    with pytest.raises(IssuerError, match="Revoke those that are in use no longer"):
+        first_ring("Maker", keys[:2], [stolen(entry, allowed)], NOW)
 
 
 # Damage
