@@ -1,0 +1,95 @@
+"""What time it is at least, so that setting the host's clock back revives no licence.
+
+The floor is the latest of the dates that are known to have been (of licences, key rings, revocation lists, this build)
+and of a stored mark. The mark grows by monotonic time alone: the host's clock, which may be years ahead for an hour,
+never raises it. Time is the later of clock and floor. A clock that lies behind is told of and stops nothing. The mark
+is one small file; where it cannot be read or written, signed dates alone count.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from bundle.files import write_atomically
+from licenses.claims import text_of, time_of
+
+log = logging.getLogger("onsight.licenses")
+
+FILE_NAME: Final = "clock.json"  # a server's watcher takes no notice of files that begin so
+BEHIND: Final = timedelta(hours=24)  # from here on it is told of
+STORE_EVERY: Final = timedelta(hours=1)
+_MAX_BYTES: Final = 1024
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """now: the time to judge by.  behind: how far the host's clock lies before that; zero where it does not."""
+
+    now: datetime
+    behind: timedelta
+
+    @property
+    def far_behind(self) -> bool:
+        return self.behind > BEHIND
+
+
+class Clock:
+    """folder: of licences, where the mark is.  now: the host's clock.  monotonic: seconds that only grow."""
+
+    def __init__(
+        self, folder: Path, now: Callable[[], datetime] = utc_now, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._path = folder / FILE_NAME
+        self._now = now
+        self._monotonic = monotonic
+        self._mark: datetime | None = None
+        self._marked_s = 0.0
+
+    def read(self, signed: Iterable[datetime]) -> Reading:
+        """signed: dates that are proven to have been; without any, the clock is believed and nothing is written."""
+        now = self._now()
+        stored = self._stored()
+        known = [*signed, *((stored,) if stored else ())]
+        if not known:
+            return Reading(now, timedelta())
+        elapsed_s = self._monotonic()
+        grown = [self._mark + timedelta(seconds=elapsed_s - self._marked_s)] if self._mark else []
+        floor = self._mark = max(known + grown)
+        self._marked_s = elapsed_s
+        if stored is None or floor - stored >= STORE_EVERY:
+            self._store(floor)
+        return Reading(max(now, floor), max(timedelta(), floor - now))
+
+    def reset(self) -> datetime | None:
+        """Forget the mark, and return it; signed dates go on counting. Raises OSError."""
+        stored = self._stored()
+        self._mark = None
+        self._path.unlink(missing_ok=True)
+        log.warning("clock mark forgotten", extra={"mark": stored and text_of(stored)})
+        return stored
+
+    def _stored(self) -> datetime | None:
+        try:
+            with self._path.open("rb") as file:
+                return time_of(json.loads(file.read(_MAX_BYTES))["mark"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            log.warning("clock mark not read", extra={"reason": f"{self._path}: {type(error).__name__}"})
+            return None
+
+    def _store(self, mark: datetime) -> None:
+        with suppress(OSError):  # a folder that is read-only keeps none
+            write_atomically(self._path, (json.dumps({"mark": text_of(mark)}) + "\n").encode(), mode=0o600)
