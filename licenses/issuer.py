@@ -61,13 +61,14 @@ class Issuer:
             making.write_register(Register(issuer=ring.issuer, ring_seq=ring.seq))
             making.path.rename(path)
         except OSError as error:
+            if not path.exists():
+                raise
+            raise IssuerError(
+                f"{path}: expected no issuer yet, found one. Its keys are never overwritten: go on with it, or move the"
+                " folder away if no licence of it is in use."
+            ) from error
+        finally:
             shutil.rmtree(making.path, ignore_errors=True)
-            if path.exists():
-                raise IssuerError(
-                    f"{path}: expected no issuer yet, found one. Its keys are never overwritten: go on with it, or move"
-                    " the folder away if no licence of it is in use."
-                ) from error
-            raise
         return cls.load(path)
 
     @classmethod

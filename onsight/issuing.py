@@ -11,16 +11,22 @@ import click
 
 from bundle.home import OnsightHome
 from licenses.claims import ACTIONS, EVERY_MODEL, Binding, Terms
+from licenses.errors import IssuerError
 from licenses.identity import InstallIdentity
 from licenses.issuer import Issuer
 from licenses.register import ROOT_NAMES
+from licenses.store import LicenseStore
 from onsight.signing import own_key
 
 
 def own_issuer(home: OnsightHome, now: datetime) -> Issuer:
     """Load it, or make it. Raises IssuerError where it is damaged."""
     if not home.issuer_dir.exists():
-        return make_issuer(home, None, now)
+        try:
+            return make_issuer(home, None, now)
+        except IssuerError:
+            if not home.issuer_dir.exists():  # else another process was faster
+                raise
     issuer = Issuer.load(home.issuer_dir)
     if not issuer.entries:  # the first time broke off in between
         _grant_to_itself(home, issuer, now)
@@ -49,4 +55,10 @@ def _grant_to_itself(home: OnsightHome, issuer: Issuer, now: datetime) -> None:
         licensee=issuer.ring.name, edition="own", exp=None, binding=Binding(mode="site", installs=(own.install_id,)),
         models=(EVERY_MODEL,), actions=ACTIONS,
     )  # fmt: skip
-    issuer.issue(terms, now)
+    keep(home, issuer.response(issuer.issue(terms, now), now))
+
+
+def keep(home: OnsightHome, data: bytes) -> None:
+    """Install here what this install has just signed, so that its own models follow the newest ring and list."""
+    store = LicenseStore(home.licenses_dir)
+    store.write(store.check(data, "what was signed"))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bundle.keys import SIGNATURE_BYTES, SigningKey
 from licenses.claims import Binding, Claims, RevocationDocument, RingDocument, RingKey, time_of
-from licenses.envelope import Kind, Sealed, read_block, seal
-from licenses.errors import LicenseError
+from licenses.envelope import Kind, Sealed, read_block, read_blocks, seal
+from licenses.errors import EXIT_CODES, LicenseError
 from licenses.keyring import KeyRing, Use, issuer_of, root_order
 from licenses.license import license_digest, open_license
 from licenses.revocation import open_revocations
@@ -94,6 +97,40 @@ def test_a_ring_of_one_root_twice_or_of_one_key_for_two_uses_is_refused():
     assert code_of(lambda: KeyRing.open(seal(Kind.KEYRING, once, ROOTS[0], ROOTS[0]))) == "LICENSE_MALFORMED"
     assert code_of(lambda: ring_of(ring_key(KEY), ring_key(KEY, "crl"))) == "LICENSE_MALFORMED"
     assert code_of(lambda: ring_of(ring_key(ROOTS[1]))) == "LICENSE_MALFORMED"
+
+
+def test_every_changed_byte_of_a_licence_file_is_refused():
+    ring = seal(Kind.KEYRING, ring_document(ring_key(KEY), ring_key(CRL_KEY, "crl")), *ROOTS)
+    document = RevocationDocument(issuer=ISSUER, seq=1, iat=NOW, revoked={"lic-2": "not paid"})
+    blocks = (ring, license_of(KEY), seal(Kind.REVOCATIONS, document, CRL_KEY))
+    file = b"".join(block.to_bytes() for block in blocks).strip()
+
+    def open_file(data: bytes) -> None:
+        first, second, third = read_blocks(data)
+        found = KeyRing.open(first)
+        open_license(second, found)
+        open_revocations(third, found)
+
+    open_file(file)
+    for place in range(len(file)):
+        changed = bytearray(file)
+        changed[place] ^= 1 << place % 8
+        assert code_of(lambda changed=bytes(changed): open_file(changed)) in EXIT_CODES
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.text(),
+        lambda each: st.dictionaries(st.sampled_from(["roots", "issuer", "keys", "seq"]), each) | st.lists(each),
+    ).map(lambda each: json.dumps(each).encode())
+)
+def test_arbitrary_bytes_are_no_ring(payload: bytes):
+    signature = b"".join(root.sign(Kind.KEYRING.prefix + payload) for root in ROOTS)
+    kid = "+".join(root.public_key.key_id for root in ROOTS)
+    refused = code_of(lambda: KeyRing.open(Sealed(Kind.KEYRING, kid, payload, signature)))
+    assert refused in ("LICENSE_MALFORMED", "LICENSE_BAD_SIGNATURE")
 
 
 def test_a_block_of_another_kind_is_no_ring_licence_or_list():

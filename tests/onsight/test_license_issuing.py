@@ -21,6 +21,7 @@ from licenses.license import open_license
 from licenses.register import ROOT_NAMES
 from licenses.request import make_release, make_request
 from licenses.revocation import open_revocations
+from licenses.store import LicenseStore
 
 Issue = Callable[..., Claims]
 
@@ -70,6 +71,8 @@ def test_a_request_becomes_a_site_licence_and_the_install_an_issuer(
     assert identity is not None
     assert own.claims.binding.installs == (identity.install_id,)
     assert (own.claims.exp, len(own.claims.actions), theirs.claims) == (None, 4, claims)
+    held = LicenseStore(home.licenses_dir).read()
+    assert [license_.claims for (license_,) in held.licenses.values()] == [own.claims]
     bundle_keys = [key.public_key for key in Issuer.load(home.issuer_dir).ring.document.keys if key.use == "bundle"]
     assert bundle_keys == [SigningKey.load(home.signing_key_path).public_key]
 
@@ -143,13 +146,16 @@ def test_the_register_is_a_table_and_json(issue: Issue, onsight: Onsight, custom
 
 
 def test_a_revocation_list_comes_alone_and_with_every_licence(
-    issue: Issue, onsight: Onsight, customers: dict[str, InstallIdentity], tmp_path: Path
+    issue: Issue, onsight: Onsight, home: OnsightHome, customers: dict[str, InstallIdentity], tmp_path: Path
 ):
     made = issue("--for", "one.txt", "--licensee", "ACME")
     done = onsight("license", "crl", "issue", "--revoke", made.lic_id, "--reason", "not paid", "--out", "crl.txt")
     assert (done.code, done.stderr) == (0, "revocation list 1: 1 licence(s)\n")
     ring, block = read_blocks((tmp_path / "crl.txt").read_bytes())
     assert open_revocations(block, KeyRing.open(ring)).reason(made.lic_id) == "not paid"
+    assert [each.reason(made.lic_id) for each in LicenseStore(home.licenses_dir).read().revocations.values()] == [
+        "not paid",
+    ]  # fmt: skip
     issue("--for", "two.txt", "--licensee", "Other")
     assert read_blocks((tmp_path / "x.lic").read_bytes())[2] == block
     refused = onsight("license", "issue", "--renew", made.lic_id, "--days", 30)
@@ -273,6 +279,7 @@ def test_a_rotation_needs_the_roots_and_names_those_that_are_missing(
     assert done.code == 0, done.stderr
     (block,) = read_blocks((tmp_path / "ring.txt").read_bytes())
     assert (block.kind, KeyRing.open(block).seq) == (Kind.KEYRING, 2)
+    assert LicenseStore(home.licenses_dir).read().rings[KeyRing.open(block).issuer].seq == 2
     assert "revoked, 3 licences of it go on" in onsight("license", "keyring", "show").stdout
     ring, licence = read_blocks((tmp_path / "x.lic").read_bytes())
     assert open_license(licence, KeyRing.open(block)) == open_license(licence, KeyRing.open(ring))

@@ -200,15 +200,19 @@ def issue_crl(lic_ids: tuple[str, ...], reason: str | None, out: Path | None) ->
     """
     from bundle.home import OnsightHome
     from licenses.issuer import Issuer
+    from onsight.issuing import keep
 
     if bool(lic_ids) != (reason is not None):
         raise click.UsageError("--revoke and --reason: expected both or neither.")
     now = datetime.now(UTC)
-    issuer = Issuer.load(OnsightHome.from_environment().issuer_dir)
+    home = OnsightHome.from_environment()
+    issuer = Issuer.load(home.issuer_dir)
     for lic_id in lic_ids:
         issuer.entry(lic_id)  # all of them, before the first is gone
     made = issuer.revocations(now) if reason is None else [issuer.revoke(each, reason, now) for each in lic_ids][-1]
-    write_result(issuer.ring.sealed.to_bytes() + made.sealed.to_bytes(), out)
+    data = issuer.ring.sealed.to_bytes() + made.sealed.to_bytes()
+    keep(home, data)
+    write_result(data, out)
     document = made.document
     click.echo(f"revocation list {document.seq}: {len(document.revoked)} licence(s)", err=True)
 

@@ -104,12 +104,15 @@ def rotate(
     from bundle.home import OnsightHome
     from bundle.keys import PublicKey
     from licenses.issuer import Issuer
+    from onsight.issuing import keep
 
     if (use == "bundle") != (bundle_key is not None):
         raise click.UsageError("--bundle-key: expected with bundle, and with it alone.")
-    issuer = Issuer.load(OnsightHome.from_environment().issuer_dir)
+    home = OnsightHome.from_environment()
+    issuer = Issuer.load(home.issuer_dir)
     public = None if bundle_key is None else PublicKey.load(bundle_key)
     ring = issuer.rotate(use, datetime.now(UTC), compromised, overlap_days, bundle_key=public, roots=roots)
+    keep(home, ring.sealed.to_bytes())
     write_result(ring.sealed.to_bytes(), out)
     click.echo(f"key ring {ring.seq}: {use} key {ring.document.keys[-1].key_id} is new", err=True)
 
@@ -123,8 +126,11 @@ def add_bundle_key(public_key: Path, roots: tuple[Path, ...], out: Path | None) 
     from bundle.home import OnsightHome
     from bundle.keys import PublicKey
     from licenses.issuer import Issuer
+    from onsight.issuing import keep
 
-    issuer = Issuer.load(OnsightHome.from_environment().issuer_dir)
+    home = OnsightHome.from_environment()
+    issuer = Issuer.load(home.issuer_dir)
     ring = issuer.add_bundle_key(PublicKey.load(public_key), datetime.now(UTC), roots)
+    keep(home, ring.sealed.to_bytes())
     write_result(ring.sealed.to_bytes(), out)
     click.echo(f"key ring {ring.seq}: bundle key {ring.document.keys[-1].key_id} is new", err=True)
