@@ -13,7 +13,7 @@ import pytest
 from bundle.errors import KeyFileError
 from bundle.keys import SigningKey
 from licenses.binding import binding_of
-from licenses.claims import Binding, Claims, RequestDocument, Terms, time_of
+from licenses.claims import Binding, Claims, RequestDocument, RevocationDocument, Terms, time_of
 from licenses.envelope import Kind, read_blocks, seal
 from licenses.errors import IssuerError, LicenseError
 from licenses.identity import InstallIdentity
@@ -24,6 +24,7 @@ from licenses.register import ROOT_NAMES
 from licenses.request import make_release, make_request, read_release, read_request
 from licenses.revocation import open_revocations
 from licenses.rotation import first_ring, ring_key, stolen
+from licenses.store import LicenseStore
 
 NOW = time_of("2026-05-01T00:00:00Z")
 YEAR = timedelta(days=365)
@@ -337,6 +338,32 @@ def test_a_stolen_key_for_lists_makes_a_new_list_and_the_thiefs_counts_no_longer
     assert refused.value.code == "LICENSE_REVOKED"
     blocks = read_blocks(issuer.response(made, NOW))
     assert open_revocations(blocks[2], ring).document.seq == 2
+
+
+def test_an_install_that_believed_the_thief_is_put_right_by_the_next_ring(issuer: Issuer, tmp_path: Path):
+    store = LicenseStore(tmp_path / "customer")
+    made, gone = issuer.issue(terms(), NOW), issuer.issue(terms(), NOW)
+    for each in (made, gone):
+        store.write(store.check(issuer.response(each, NOW)))
+    forged = by_thief(SigningKey.load(key_path(issuer)), made, seq=2, exp=None)
+    nothing = RevocationDocument(issuer=made.issuer, seq=1_000_000, iat=NOW, revoked={})
+    by_thief_too = seal(Kind.REVOCATIONS, nothing, SigningKey.load(key_path(issuer, "crl")))
+    store.write(store.check(forged.sealed.to_bytes() + by_thief_too.to_bytes()))
+    held = store.read()
+    assert held.licenses[made.issuer, made.claims.lic_id] == [forged, made]
+    assert held.revocations[made.issuer].document == nothing
+
+    issuer.rotate("licence", NOW, compromised=True)
+    ring = issuer.rotate("crl", NOW, compromised=True)
+    revoked = issuer.revoke(gone.claims.lic_id, "not paid", NOW)
+    store.write(store.check(ring.sealed.to_bytes() + revoked.sealed.to_bytes()))
+    held = store.read()
+    assert held.licenses[made.issuer, made.claims.lic_id] == [made]
+    assert held.revocations == {made.issuer: revoked}
+    assert {problem.error.code for problem in held.problems} == {"LICENSE_REVOKED"}
+    with pytest.raises(LicenseError) as refused:
+        store.check(forged.sealed.to_bytes())
+    assert refused.value.code == "LICENSE_REVOKED"
 
 
 def test_with_the_roots_in_a_safe_all_goes_on_but_new_rings(issuer: Issuer, tmp_path: Path):
