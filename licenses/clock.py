@@ -23,6 +23,7 @@ from licenses.claims import text_of, time_of
 
 log = logging.getLogger("onsight.licenses")
 
+RELEASED: Final = datetime(2026, 11, 27, tzinfo=UTC)  # this version; set anew with each
 FILE_NAME: Final = "clock.json"  # a server's watcher takes no notice of files that begin so
 BEHIND: Final = timedelta(hours=24)  # from here on it is told of
 STORE_EVERY: Final = timedelta(hours=1)

@@ -9,14 +9,14 @@ says why. Reads files and, for a licence that is bound to a host, the host's fac
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from licenses.claims import Action, Binding, text_of
-from licenses.clock import Clock, Reading, utc_now
+from licenses.clock import RELEASED, Clock, Reading, utc_now
 from licenses.errors import LicenseError
 from licenses.host import Factors, host_factors
 from licenses.identity import InstallIdentity
@@ -65,6 +65,13 @@ class Holding:
     error: LicenseError | None
 
     @property
+    def state(self) -> str:
+        """In one word: of `State`, or the error's code."""
+        if self.error is not None:
+            return self.error.code
+        return State.OK if self.standing is None else self.standing.state
+
+    @property
     def exit_code(self) -> int:
         """What `onsight license status` ends with, were this the only one."""
         if self.error is not None:
@@ -72,8 +79,14 @@ class Holding:
         return self.standing.state.exit_code if self.standing is not None else 0
 
 
+def most_pressing(holdings: Sequence[Holding]) -> Holding:
+    """The one of several that wants somebody to act soonest: what counts not, then what has ended, then what will."""
+    return max(holdings, key=lambda each: (each.exit_code, each.state == State.WARNING))
+
+
 class LicenseGate:
-    """licenses_dir: of the install.  signed_dates: that are known to have been, such as this build's.
+    """licenses_dir: of the install.  known: a moment that has been; the dates of files, and of models that are asked
+    about, come by themselves.
 
     now: the host's clock.  monotonic: seconds that only grow.  factors: what tells this host from others.
     """
@@ -81,7 +94,7 @@ class LicenseGate:
     def __init__(
         self, licenses_dir: Path, *, now: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic, factors: Callable[[], Factors] = host_factors,
-        signed_dates: Iterable[datetime] = (),
+        known: datetime = RELEASED,
     ) -> None:  # fmt: skip
         self._folder = licenses_dir
         self._store = LicenseStore(licenses_dir)
@@ -90,7 +103,7 @@ class LicenseGate:
         self._clock = Clock(licenses_dir, now, monotonic)
         self._host_factors = factors
         self._factors: tuple[float, dict[str, tuple[str, ...]]] | None = None
-        self._signed_dates = tuple(signed_dates)
+        self._known = known
 
     def require(
         self, action: Action, *, issuer: str, model: str, new: bool, usage: Usage | None = None,
@@ -99,9 +112,11 @@ class LicenseGate:
         """The licence that allows it.
 
         issuer: whose licence it takes.  new: of serve, a bundle that has not served here before.  usage: None where
-        nothing is taken up.  made: when the model was.
+        nothing is taken up.  made: when the model was, as its signed manifest says.
         Raises LicenseError; where no licence of the issuer can be believed, what is wrong with the files, or MISSING.
         """
+        if made is not None:
+            self._known = max(self._known, made)
         held = self._store.read()
         reading = self._reading(held)
         allowed: list[tuple[int, License]] = []
@@ -160,7 +175,7 @@ class LicenseGate:
     def _reading(self, held: Holdings) -> Reading:
         if self._store.is_empty:
             return Reading(self._now(), timedelta())
-        return self._clock.read([*held.signed_dates, *self._signed_dates])
+        return self._clock.read([*held.signed_dates, self._known])
 
     @staticmethod
     def _current(held: Holdings, now: datetime) -> list[License]:

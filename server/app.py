@@ -21,6 +21,7 @@ from server.problems import Problem, register_problems
 from server.request_facts import SECURITY_HEADERS, log_request, request_id_of
 from server.routes.admin import admin
 from server.routes.health import health
+from server.routes.licenses import licenses
 from server.routes.metrics import metrics
 from server.routes.pages import pages
 from server.routes.predict import cloud
@@ -66,7 +67,7 @@ def create_app(parts: ServerContext) -> Flask:
     app.url_map.converters["version"] = VersionConverter
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
-    for blueprint in (health, cloud, v1, v2, v2_infer, admin, metrics, pages):
+    for blueprint in (health, cloud, v1, v2, v2_infer, admin, licenses, metrics, pages):
         app.register_blueprint(blueprint)
     register_auth(app)
     check_described(app)

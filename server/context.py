@@ -11,6 +11,7 @@ from server.hosting.board import Board
 from server.hosting.lifecycle import Lifecycle
 from server.metrics import Metrics
 from server.models.changes import Changes
+from server.models.entitlement import Entitlement
 from server.models.registry import Registry
 from server.settings import ServerSettings
 from server.tokens import TokenStore
@@ -28,6 +29,7 @@ class ServerContext:
     changes: Changes
     metrics: Metrics
     engines: EngineProcesses | None = None
+    entitlement: Entitlement | None = None
 
 
 def context() -> ServerContext:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from server.engines.protocol import is_ready
 from server.hosting.board import Board
+from server.models.entitlement import Entitlement
 from server.models.model import ServedModel
 from server.models.registry import Registry
 
@@ -36,12 +37,12 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Metrics:
     """One a worker. folder: shared by the workers of a server; None counts this process alone.  slot: of the worker.
 
-    tracing: hears of requests what the counters hear.
+    tracing: hears of requests what the counters hear.  entitlement: whose licences are told of.
     """
 
     def __init__(
         self, folder: Path | None, registry: Registry, board: Board | None, slot: int = 0,
-        tracing: Tracing | None = None,
+        tracing: Tracing | None = None, entitlement: Entitlement | None = None,
     ) -> None:  # fmt: skip
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 
@@ -55,6 +56,7 @@ class Metrics:
         self._folder = folder
         self._models = registry
         self._board = board
+        self._entitlement = entitlement
         self._own = own = CollectorRegistry()
 
         def counter(name: str, text: str, labels: tuple[str, ...]) -> Counter:
@@ -126,7 +128,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry, generate_latest
 
         state = CollectorRegistry()
-        state.register(_State(self._models, self._board))
+        state.register(_State(self._models, self._board, self._entitlement))
         return bytes(generate_latest(self._counted()) + generate_latest(state))
 
     def counts(self) -> dict[tuple[str, ...], dict[str, float]]:
@@ -166,9 +168,10 @@ def _reserve(folder: Path, slot: int) -> bool:
 class _State:
     """What is so at this moment."""
 
-    def __init__(self, registry: Registry, board: Board | None) -> None:
+    def __init__(self, registry: Registry, board: Board | None, entitlement: Entitlement | None) -> None:
         self._registry = registry
         self._board = board
+        self._entitlement = entitlement
 
     def collect(self) -> Iterable[Metric]:
         from prometheus_client.core import GaugeMetricFamily
@@ -199,3 +202,25 @@ class _State:
         for labels_, count in sorted(counts.items()):
             failed.add_metric(labels_, float(count))
         yield failed
+        if self._entitlement is not None and self._entitlement.holdings:
+            yield from _of_licenses(self._entitlement)
+
+
+def _of_licenses(entitlement: Entitlement) -> Iterable[Metric]:
+    """As they stood at the last look, an hour ago at most."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    names = ("license", "issuer")
+    state = GaugeMetricFamily(
+        "onsight_license_state", "Licences: 1 for the state that each is in", labels=(*names, "state")
+    )
+    left = GaugeMetricFamily("onsight_license_seconds_left", "Until a licence ends, negative after it", labels=names)
+    for holding in entitlement.holdings:
+        labels = (holding.name, holding.issuer or "")
+        state.add_metric((*labels, holding.state), 1.0)
+        if holding.standing is not None and holding.standing.remaining is not None:
+            left.add_metric(labels, holding.standing.remaining.total_seconds())
+    yield state
+    yield left
+    behind = entitlement.clock_behind.total_seconds()
+    yield GaugeMetricFamily("onsight_clock_behind_seconds", "Host's clock behind what has been", value=behind)

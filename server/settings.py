@@ -293,6 +293,11 @@ class ServerSettings(BaseSettings):
         return self.threads or (8 if self.uses_engine_processes else 1)
 
     @property
+    def gpu_count(self) -> int:
+        """Devices that models run on, beside the CPU."""
+        return 0 if set(self.providers) == {CPU} else len(self.devices)
+
+    @property
     def listens_on_loopback_only(self) -> bool:
         if self.host == "localhost":
             return True

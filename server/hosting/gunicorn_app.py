@@ -22,6 +22,7 @@ from gunicorn.app.base import BaseApplication
 
 from bundle.decode import ImageLimits
 from bundle.home import OnsightHome
+from licenses.gate import LicenseGate, Usage
 from licenses.opener import opener_of
 from server.app import create_app
 from server.auth import check_safe_to_listen
@@ -184,7 +185,8 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
     def load(self) -> Application:
         """In a worker: make the app, and keep the models beside it."""
         settings = self.settings
-        threading.Thread(target=self._keep_models, name="keep-models", daemon=True).start()
+        entitlement = self._new_entitlement()
+        threading.Thread(target=self._keep_models, args=(entitlement,), name="keep-models", daemon=True).start()
         if settings.otlp_endpoint is not None:
             self._tracing = Tracing(settings.otlp_endpoint)
             for handler in logging.getLogger().handlers:
@@ -203,13 +205,37 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
                 self.board,
                 every_version=settings.serve_versions == "all",
             ),
-            Metrics(self._run_folder.subfolder("metrics"), self._registry, self.board, self._slot, self._tracing),
+            Metrics(
+                self._run_folder.subfolder("metrics"),
+                self._registry,
+                self.board,
+                self._slot,
+                self._tracing,
+                entitlement,
+            ),
             self._engine_processes,
+            entitlement,
         )
         app = FastLane(create_app(self._parts))
         return app if self._tracing is None else TracedApplication(app, self._tracing)
 
-    def _keep_models(self) -> None:
+    def _new_entitlement(self) -> Entitlement:
+        """What asks for licences where a model demands one."""
+        settings, home = self.settings, OnsightHome(self.settings.home)
+
+        def usage() -> Usage:
+            computed_at_once = settings.worker_count * settings.thread_count
+            return Usage(servers=self._run_folder.rank, gpus=settings.gpu_count, concurrency=computed_at_once)
+
+        return Entitlement(
+            LicenseGate(home.licenses_dir),
+            home.licenses_dir,
+            home.path / "serving" / "licensed.json",
+            usage=usage,
+            announced=self._run_folder.subfolder("announced"),
+        )
+
+    def _keep_models(self, entitlement: Entitlement) -> None:
         """In a worker, for good: load, then follow the folder."""
         settings, home = self.settings, OnsightHome(self.settings.home)
         keeper = Keeper(
@@ -228,7 +254,7 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
             every_version=settings.serve_versions == "all",
             policy=VariantPolicy(settings.precision, self._run_folder.subfolder("variants"), settings.providers),
             licenses_dir=home.licenses_dir,
-            entitlement=Entitlement(None, home.licenses_dir, home.path / "serving" / "licensed.json"),
+            entitlement=entitlement,
         )
         generation = -1
         looked_at = 0.0

@@ -3,7 +3,8 @@
 A bundle that names no issuer is never asked about. One that does goes to the licence gate, with whether it has served
 here before: in the grace after an expiry what served goes on, restarts included, and nothing new begins. That memory is
 one small file of the home, which is written only for such bundles. Without a gate nothing that demands a licence
-serves. An hour passing, or a licence file changing, is reason to look again.
+serves. An hour passing, or a licence file changing, is reason to look again; what was found then is what the log's
+warnings, the metrics and the health document tell.
 """
 
 from __future__ import annotations
@@ -11,13 +12,20 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
+from bundle.errors import OnsightError
 from bundle.files import write_atomically
 from bundle.manifest import Manifest
+from licenses.claims import time_of
 from licenses.errors import LicenseError
+from licenses.gate import Holding, Usage
+from licenses.state import State
 from server.models.shelf import Fingerprint, fingerprint_of
 
 log = logging.getLogger("onsight.server")
@@ -29,24 +37,51 @@ OWN_STATE: Final = "clock"  # files that the gate itself writes begin so; they a
 class Gate(Protocol):
     """What decides; licenses.gate.LicenseGate."""
 
-    def require(self, action: Literal["serve"], *, issuer: str, model: str, new: bool) -> object:
+    def require(
+        self, action: Literal["serve"], *, issuer: str, model: str, new: bool, usage: Usage, made: datetime
+    ) -> object:
         """Return if it may; else raise LicenseError."""
+
+    def holdings(self) -> tuple[Holding, ...]:
+        """Every licence that is installed, and how it stands."""
+
+    @property
+    def clock_behind(self) -> timedelta:
+        """How far the host's clock lies behind what is known to have been."""
 
 
 class Entitlement:
     """gate: None where there is none.  licenses_dir: whose changes are news.  record: what served under a licence.
 
-    now: seconds that only grow.
+    usage: what this server takes up; its loaded models are counted here.  announced: where processes that share a
+    server note which warning one of them has given; None gives each of them its own.  now: seconds that only grow.
     """
 
     def __init__(
-        self, gate: Gate | None, licenses_dir: Path, record: Path, now: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, gate: Gate | None, licenses_dir: Path, record: Path, *, usage: Callable[[], Usage] = Usage,
+        announced: Path | None = None, now: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self._gate = gate
         self._licenses_dir = licenses_dir
         self._record = record
+        self._usage = usage
+        self._announced = announced
+        self._told: set[str] = set()
         self._now = now
         self._began = now()
+        self._granted: Counter[str] = Counter()  # issuer -> models of this look
+        self._holdings: tuple[Holding, ...] = ()
+        self._clock_behind = timedelta()
+
+    @property
+    def holdings(self) -> tuple[Holding, ...]:
+        """Licences as they stood at the last look."""
+        return self._holdings
+
+    @property
+    def clock_behind(self) -> timedelta:
+        """At the last look."""
+        return self._clock_behind
 
     @property
     def moment(self) -> tuple[int, Fingerprint]:
@@ -54,6 +89,21 @@ class Entitlement:
         files = fingerprint_of(self._licenses_dir)
         hour = int((self._now() - self._began) // CHECK_EVERY_S)
         return hour, tuple(each for each in files if not each[0].lstrip(".").startswith(OWN_STATE))
+
+    def begin_look(self) -> None:
+        """All models are asked about anew."""
+        self._granted.clear()
+        if self._gate is None:
+            return
+        try:
+            self._holdings, self._clock_behind = self._gate.holdings(), self._gate.clock_behind
+        except (OnsightError, OSError) as error:
+            log.warning("licences not read", extra={"reason": str(error)})
+            return
+        for holding in self._holdings:
+            self._warn(holding)
+        if self._clock_behind > timedelta(days=1):
+            self._tell("clock", "the clock is behind", behind_h=int(self._clock_behind.total_seconds() // 3600))
 
     def refusal(self, manifest: Manifest, manifest_sha256: str) -> LicenseError | None:
         """Why this bundle may not serve now; None where it may."""
@@ -66,13 +116,46 @@ class Entitlement:
                 f"{manifest.name}: expected a licence of issuer {demand.issuer}, found an install that checks none."
                 " Install Onsight's present version and the licence.",
             )
+        loaded = self._granted[demand.issuer] + 1
         try:
             self._gate.require(
-                "serve", issuer=demand.issuer, model=manifest.name, new=manifest_sha256 not in self._served()
+                "serve",
+                issuer=demand.issuer,
+                model=manifest.name,
+                new=manifest_sha256 not in self._served(),
+                usage=replace(self._usage(), loaded_models=loaded),
+                made=time_of(manifest.created_at),
             )
         except LicenseError as error:
             return error
+        self._granted[demand.issuer] = loaded
         return None
+
+    def _warn(self, holding: Holding) -> None:
+        """Once for each step of a licence's last days, and once for one that does not count."""
+        if holding.error is not None:
+            self._tell(f"{holding.name}-{holding.error.code}", "licence does not count", reason=str(holding.error))
+            return
+        standing = holding.standing
+        if standing is None or (standing.warn_days is None and standing.state in (State.OK, State.WARNING)):
+            return
+        told = standing.warn_days if standing.warn_days is not None else standing.state.value
+        facts = {"license": holding.name, "state": standing.state.value, "days_left": standing.days_left}
+        self._tell(f"{holding.name}-{told}", "licence to be renewed", **facts)
+
+    def _tell(self, key: str, message: str, **facts: object) -> None:
+        """Warn once; of the processes that share a server, one alone does."""
+        if key in self._told:
+            return
+        self._told.add(key)
+        if self._announced is not None:
+            try:
+                (self._announced / key).open("xb").close()
+            except FileExistsError:
+                return
+            except OSError:  # said twice is better than not at all
+                pass
+        log.warning(message, extra=facts)
 
     def remember(self, manifests_sha256: Collection[str]) -> None:
         """These bundles, which demand a licence, serve. What cannot be written is told of, and stops nothing."""

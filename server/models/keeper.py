@@ -110,6 +110,8 @@ class Keeper:
                 None if as_they_are else now or time.time(),
                 again=forced or self._trust_away,
             )
+            if self._entitlement:
+                self._entitlement.begin_look()
             round_ = _Round(files, self._serving(), self._read_wishes())
             try:
                 self._publish(round_)

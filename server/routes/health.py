@@ -12,6 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from bundle.manifest import Precision
+from licenses.gate import most_pressing
 from server.auth import public
 from server.context import context
 from server.engines.process.arrangement import EngineProcesses
@@ -63,6 +64,9 @@ class Readiness(TypedDict):
     ]
     models: list[ReadyModel]
     failed: Annotated[list[FailedBundle], Field(description="bundles that do not serve")]
+    license: NotRequired[
+        Annotated[str, Field(description="the most pressing state of the licences that are installed")]
+    ]
     engines: NotRequired[Annotated[list[EngineProcess], Field(description="where models run in their own")]]
     loading: NotRequired[Annotated[list[LoadingModel], Field(description="there, on their way")]]
 
@@ -127,6 +131,8 @@ def ready() -> tuple[Readiness, int, dict[str, str]]:
         ],
         "failed": [{"project": failure.project, "code": failure.code} for failure in registry.failures],
     }
+    if parts.entitlement is not None and parts.entitlement.holdings:
+        document["license"] = most_pressing(parts.entitlement.holdings).state
     if parts.engines is not None:
         document["engines"] = _describe(parts.engines)
         document["loading"] = loading_models(parts)

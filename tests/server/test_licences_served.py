@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from bundle.decode import ImageLimits
 from bundle.manifest import LicenseDemand, parse_manifest
 from bundle.pack import pack_bundle
 from licenses.errors import LicenseError
+from licenses.gate import Holding, Usage
 from server.engines.factory import EngineOptions, engine_factory
 from server.models.entitlement import CHECK_EVERY_S, Entitlement
 from server.models.keeper import Keeper
@@ -40,12 +42,19 @@ class ChangingGate:
         self.refused = False
         self.grace = False
         self.asked: list[tuple[str, str, bool]] = []
+        self.used: list[Usage] = []
+        self.held: tuple[Holding, ...] = ()
+        self.clock_behind = timedelta()
 
-    def require(self, action: str, *, issuer: str, model: str, new: bool) -> None:
+    def require(self, action: str, *, issuer: str, model: str, new: bool, usage: Usage, made: datetime) -> None:
         assert action == "serve"
         self.asked.append((issuer, model, new))
+        self.used.append(usage)
         if self.refused or (self.grace and new):
             raise LicenseError("LICENSE_EXPIRED", f"{model}: expected a licence that runs, found one that ended.")
+
+    def holdings(self) -> tuple[Holding, ...]:
+        return self.held
 
 
 class Kept:
@@ -59,7 +68,7 @@ class Kept:
         self.keeper = Keeper(
             install.models, home.trust_dir, self.registry, engine_factory(EngineOptions()), ImageLimits(),
             store=LastGoodStore(home.path, install.models), licenses_dir=home.licenses_dir,
-            entitlement=Entitlement(gate, home.licenses_dir, record, lambda: self.now_s),
+            entitlement=Entitlement(gate, home.licenses_dir, record, now=lambda: self.now_s),
         )  # fmt: skip
 
     @property
