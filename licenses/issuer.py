@@ -213,7 +213,7 @@ class Issuer:
             kept = sealed and open_revocations(sealed, ring)
         except LicenseError:
             kept = None
-        if kept and kept.document.seq == register.crl_seq and kept.document.revoked == register.revoked:
+        if kept and kept.document.seq == register.crl_seq:
             return kept
         return self._sign_revocations(register, ring, now)
 

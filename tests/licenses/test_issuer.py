@@ -281,13 +281,16 @@ def test_a_revoked_licence_is_on_the_list_in_every_response_and_goes_on_no_more(
         issuer.revoke(other.claims.lic_id, "a\nb", NOW)
 
 
-def test_a_list_that_was_lost_is_signed_again_with_a_number_of_its_own(issuer: Issuer):
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_list_that_was_lost_or_is_an_old_one_is_signed_again_with_a_number_of_its_own(issuer: Issuer, is_old: bool):
     made = issuer.issue(terms(), NOW)
+    first = issuer.revocations(NOW)
     issuer.revoke(issuer.issue(terms(), NOW).claims.lic_id, "moved", NOW)
-    (issuer.folder.path / "revocations.txt").write_bytes(b"half a li")
-    ring, _, block = read_blocks(issuer.response(made, NOW))
-    again = open_revocations(block, KeyRing.open(ring)).document
-    assert (again.seq, list(again.revoked.values())) == (2, ["moved"])
+    (issuer.folder.path / "revocations.txt").write_bytes(first.sealed.to_bytes() if is_old else b"half a li")
+    for _ in range(2):
+        ring, _, block = read_blocks(issuer.response(made, NOW))
+        again = open_revocations(block, KeyRing.open(ring)).document
+        assert (again.seq, list(again.revoked.values())) == (3, ["moved"])
 
 
 # Key rings
@@ -305,6 +308,12 @@ def test_keys_overlap_when_they_are_rotated(issuer: Issuer):
     with pytest.raises(LicenseError) as refused:
         open_license(by_thief(old_key, before, iat=NOW + timedelta(days=91)).sealed, ring)
     assert refused.value.code == "LICENSE_UNKNOWN_KEY"
+
+
+def test_an_overlap_never_gives_a_key_more_time_than_it_had(issuer: Issuer):
+    ends = [key.not_after for key in issuer.ring.document.keys if key.use == "licence"]
+    ring = issuer.rotate("licence", NOW + 4 * YEAR, overlap_days=3650)
+    assert [key.not_after for key in ring.document.keys if key.use == "licence"][:1] == ends
 
 
 def test_after_a_theft_old_licences_go_on_and_what_the_thief_signs_is_refused(issuer: Issuer):
