@@ -21,10 +21,15 @@ def atomic_file(path: Path, mode: int = 0o644, replace: bool = True) -> Iterator
 
     mode: permission bits, further narrowed by the process's umask.
     replace: False raises FileExistsError where something stands at `path` already, whoever put it there and when.
-    Raises OSError where the folder cannot be written. Nothing is left behind then, nor when the block raises.
+    Raises OSError, which names `path`, where the folder cannot be written. Nothing is left behind then, nor when the
+    block raises.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except OSError as error:
+        error.filename = str(path)  # what the caller asked for; nobody knows the other name
+        raise
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from array import array
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -265,6 +267,15 @@ class LicenseDemand(Frozen):
     )
 
 
+def _a_time_there_is(value: str) -> str:
+    """A licence is held against it, so February has no 30th here."""
+    try:
+        datetime.strptime(value, "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError as error:
+        raise ValueError(f"expected a time such as 2026-01-02T03:04:05Z, found {value}") from error
+    return value
+
+
 class Manifest(Frozen):
     """The signed description of one model version."""
 
@@ -272,7 +283,11 @@ class Manifest(Frozen):
     model_id: Sha256 = Field(description="SHA-256 of the ONNX file: the same model has the same id")
     name: ModelName
     version: ModelVersion = "1"
-    created_at: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    created_at: Annotated[
+        str,
+        StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"),
+        AfterValidator(_a_time_there_is),
+    ]
     task: Task
     labels: tuple[str, ...] = Field(min_length=1, max_length=MAX_LABELS)
     thresholds: tuple[Fraction, ...] = Field(

@@ -16,7 +16,10 @@ def first_line(error: BaseException) -> str:
 
 
 def first_complaint(error: ValidationError) -> str:
-    """The first of a document's faults, such as "files.0.size: Input should be greater than or equal to 0"."""
+    """The first of a document's faults, such as "files.0.size: Input should be greater than or equal to 0".
+
+    Of fields that do not fit each other there is no one place: our own words name them.
+    """
     first = error.errors()[0]
-    place = ".".join(map(str, first["loc"])) or "document"
-    return f"{place}: {first['msg']}"
+    complaint = first["msg"].removeprefix("Value error, ")
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), complaint)))

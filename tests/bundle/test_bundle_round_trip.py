@@ -16,6 +16,7 @@ import pytest
 from bundle.archive import read_archive, write_archive
 from bundle.digests import check_files
 from bundle.errors import DigestMismatch, MalformedBundle, UnlistedFile, UnsupportedSchema, UntrustedKey
+from bundle.files import write_atomically
 from bundle.keys import SigningKey
 from bundle.load import load_bundle, read_manifest, unpack_bundle
 from bundle.manifest import Manifest, parse_manifest
@@ -87,6 +88,30 @@ def test_a_certificate_that_contradicts_itself_is_refused(
         return
     with pytest.raises(MalformedBundle, match=says):
         parse_manifest(data)
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-02T24:00:00Z", "\u0662026-01-02T03:04:05Z", "2026"],
+)
+def test_a_bundle_that_was_made_at_a_time_that_never_was_is_refused(manifest: Manifest, time: str):
+    """A server that has to compare it with a licence would stumble over it, and with it over all other bundles."""
+    document = {**json.loads(manifest.to_bytes()), "created_at": time}
+    with pytest.raises(MalformedBundle, match="created_at"):
+        parse_manifest(json.dumps(document).encode())
+
+
+def test_what_is_wrong_with_fields_together_is_told_in_our_words_alone(manifest: Manifest):
+    document = {**json.loads(manifest.to_bytes()), "thresholds": [0.5]}
+    with pytest.raises(MalformedBundle, match=r"^manifest\.json: thresholds: expected 3"):
+        parse_manifest(json.dumps(document).encode())
+
+
+def test_a_folder_that_is_not_there_is_told_of_with_the_name_that_was_asked_for(tmp_path: Path):
+    out = tmp_path / "gone" / "x.json"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(out, b"{}")
+    assert caught.value.filename == str(out)
 
 
 def test_unpacking_writes_nothing_when_the_key_is_unknown(signed_bundle, tmp_path: Path):
