@@ -10,8 +10,10 @@ from datetime import datetime
 import click
 
 from bundle.home import OnsightHome
+from bundle.manifest import LicenseDemand
 from licenses.claims import ACTIONS, EVERY_MODEL, Binding, Terms
 from licenses.errors import IssuerError
+from licenses.gate import LicenseGate
 from licenses.identity import InstallIdentity
 from licenses.issuer import Issuer
 from licenses.register import ROOT_NAMES
@@ -47,6 +49,17 @@ def make_issuer(home: OnsightHome, name: str | None, now: datetime) -> Issuer:
         err=True,
     )
     return issuer
+
+
+def license_demand(home: OnsightHome, model: str, now: datetime, issuer: str | None = None) -> LicenseDemand:
+    """What a bundle shall demand that this install exports in an issuer's name.
+
+    issuer: its id; None: this install itself, which becomes an issuer on first use. Raises LicenseError where this
+    install holds no licence of that issuer to export `model`.
+    """
+    issuer = own_issuer(home, now).ring.issuer if issuer is None else issuer
+    LicenseGate(home.licenses_dir, now=lambda: now).require("export", issuer=issuer, model=model, new=True)
+    return LicenseDemand(issuer=issuer)
 
 
 def _grant_to_itself(home: OnsightHome, issuer: Issuer, now: datetime) -> None:

@@ -352,8 +352,9 @@ def test_a_stolen_key_for_lists_makes_a_new_list_and_the_thiefs_counts_no_longer
 def test_an_install_that_believed_the_thief_is_put_right_by_the_next_ring(issuer: Issuer, tmp_path: Path):
     store = LicenseStore(tmp_path / "customer")
     made, gone = issuer.issue(terms(), NOW), issuer.issue(terms(), NOW)
-    for each in (made, gone):
-        store.write(store.check(issuer.response(each, NOW)))
+    files = [issuer.response(each, NOW) for each in (made, gone)]
+    for file in files:
+        store.write(store.check(file))
     forged = by_thief(SigningKey.load(key_path(issuer)), made, seq=2, exp=None)
     nothing = RevocationDocument(issuer=made.issuer, seq=1_000_000, iat=NOW, revoked={})
     by_thief_too = seal(Kind.REVOCATIONS, nothing, SigningKey.load(key_path(issuer, "crl")))
@@ -370,8 +371,10 @@ def test_an_install_that_believed_the_thief_is_put_right_by_the_next_ring(issuer
     assert held.licenses[made.issuer, made.claims.lic_id] == [made]
     assert held.revocations == {made.issuer: revoked}
     assert {problem.error.code for problem in held.problems} == {"LICENSE_REVOKED"}
+    store.write(store.check(files[0]))  # with the ring of before, which comes too late
+    assert store.read().rings[made.issuer].seq == 3
     with pytest.raises(LicenseError) as refused:
-        store.check(forged.sealed.to_bytes())
+        store.check(files[0] + forged.sealed.to_bytes())
     assert refused.value.code == "LICENSE_REVOKED"
 
 

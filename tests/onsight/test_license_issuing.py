@@ -14,6 +14,7 @@ from bundle.home import OnsightHome
 from bundle.keys import SigningKey
 from licenses.claims import Claims, time_of
 from licenses.envelope import Kind, read_blocks
+from licenses.errors import LicenseError
 from licenses.identity import InstallIdentity
 from licenses.issuer import Issuer
 from licenses.keyring import KeyRing
@@ -22,6 +23,7 @@ from licenses.register import ROOT_NAMES
 from licenses.request import make_release, make_request
 from licenses.revocation import open_revocations
 from licenses.store import LicenseStore
+from onsight.issuing import keep, license_demand
 
 Issue = Callable[..., Claims]
 
@@ -170,6 +172,36 @@ def test_without_out_the_licence_is_what_stdout_gets(
     assert opened(tmp_path / "out.lic").licensee == "ACME"
     as_json = onsight("license", "issue", "--for", "one.txt", "--licensee", "ACME", "--out", "y.lic", "--json").json
     assert as_json["lic_id"] == opened(tmp_path / "y.lic").lic_id
+
+
+# Bundles in an issuer's name
+
+
+def test_who_holds_a_licence_to_export_may_demand_one_in_the_issuers_name(
+    onsight: Onsight, home: OnsightHome, tmp_path: Path
+):
+    office, build_host = home, OnsightHome(tmp_path / "build")
+    now = datetime.now(UTC)
+    issuer = license_demand(office, "trash", now).issuer
+    assert license_demand(office, "cards", now).issuer == issuer == Issuer.load(office.issuer_dir).ring.issuer
+    with pytest.raises(LicenseError) as refused:
+        license_demand(build_host, "trash", now, issuer)
+    assert refused.value.code == "LICENSE_MISSING"
+    request = make_request(InstallIdentity.load_or_create(build_host.licenses_dir), "build", {}, now)
+    (tmp_path / "request.txt").write_text(request)
+    for action in ("serve", "export"):
+        arguments = ("--for", "request.txt", "--licensee", "Build", "--model", "trash", "--action", action)
+        assert onsight("license", "issue", *arguments, "--out", "x.lic", home=office).code == 0
+        keep(build_host, (tmp_path / "x.lic").read_bytes())
+        if action == "serve":
+            with pytest.raises(LicenseError) as refused:
+                license_demand(build_host, "trash", now, issuer)
+            assert refused.value.code == "LICENSE_NOT_ENTITLED"
+    assert license_demand(build_host, "trash", now, issuer).issuer == issuer
+    with pytest.raises(LicenseError) as refused:
+        license_demand(build_host, "cards", now, issuer)
+    assert refused.value.code == "LICENSE_NOT_ENTITLED"
+    assert not build_host.issuer_dir.exists()
 
 
 # Wrong input
