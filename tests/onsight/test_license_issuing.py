@@ -174,6 +174,22 @@ def test_without_out_the_licence_is_what_stdout_gets(
     assert as_json["lic_id"] == opened(tmp_path / "y.lic").lic_id
 
 
+def test_a_key_that_ends_soon_or_has_signed_much_is_told_of(
+    onsight: Onsight, home: OnsightHome, customers: dict[str, InstallIdentity]
+):
+    issuer = Issuer.create(home.issuer_dir, None, datetime.now(UTC) - timedelta(days=5 * 365 - 60))
+    command = ("license", "issue", "--for", "one.txt", "--licensee", "ACME", "--out", "x.lic")
+    first = onsight(*command).stderr
+    assert "signs until" in first
+    assert "files." not in first
+    register, _ = issuer.folder.read()
+    entry = issuer.entries[-1]
+    issuer.folder.write_register(register.with_entry(entry.model_copy(update={"files": entry.files * 250})))
+    assert "has signed 252 files" in onsight(*command).stderr
+    onsight("license", "keyring", "rotate", "licence")
+    assert "warning" not in onsight(*command).stderr
+
+
 # Bundles in an issuer's name
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,9 @@ from onsight.commands.license.terms import LIMITS, TRIAL_DAYS, limits, moment, n
 
 if TYPE_CHECKING:
     from licenses.claims import Claims
+    from licenses.issuer import Issuer
 
+KEY_WARN_DAYS = 90
 MANY_FILES = 250  # of one key: all of them have to stand in the key ring if it is stolen
 
 
@@ -120,15 +122,20 @@ def issue(
     click.echo(
         f"{claims.lic_id}: file {claims.seq} for {claims.licensee}, {_until(claims)}, {_where(claims)}", err=True
     )
-    signed = sum(file.kid == made.sealed.kid for entry in issuer.entries for file in entry.files)
-    if signed >= MANY_FILES:
-        click.echo(
-            f"warning: key {made.sealed.kid} has signed {signed} files. `onsight license keyring rotate licence` keeps"
-            " small what its theft would cost.",
-            err=True,
-        )
+    _warn_of_key(issuer, made.sealed.kid, now)
     if out is not None:
         click.echo(f"Next:   on the install: onsight license install {quote(out.name)}", err=True)
+
+
+def _warn_of_key(issuer: Issuer, kid: str, now: datetime) -> None:
+    from licenses.claims import text_of
+
+    rotate = "Bring the root keys and run: onsight license keyring rotate licence"
+    signed = sum(file.kid == kid for entry in issuer.entries for file in entry.files)
+    if signed >= MANY_FILES:
+        click.echo(f"warning: key {kid} has signed {signed} files. {rotate}, so that its theft costs little.", err=True)
+    if (end := issuer.ring.entry(kid, "licence").not_after) - now < timedelta(days=KEY_WARN_DAYS):
+        click.echo(f"warning: key {kid} signs until {text_of(end)}. {rotate}.", err=True)
 
 
 def _check_usage(requests: int) -> None:
