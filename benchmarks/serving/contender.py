@@ -84,8 +84,9 @@ class Contender(ABC):
 
 
 class HttpContender(Contender):
-    """A server process. Subclasses say how it is started."""
+    """A server process. Subclasses say how it is started.  answer_within_s: of its start."""
 
+    answer_within_s = ANSWER_WITHIN_S
     _launched: Launched | None = None
     _setup: Setup
     _port: int
@@ -106,7 +107,7 @@ class HttpContender(Contender):
                     (folder / photo.name).write_bytes(self._dialect.encode(photo.read_bytes()))
         first = self._target(next(iter(setup.photos)))
         try:
-            self._launched.wait_until(lambda: first.post(0)[0] == 200, ANSWER_WITHIN_S)
+            self._launched.wait_until(lambda: first.post(0)[0] == 200, self.answer_within_s)
         except RuntimeError as error:
             self.stop()
             raise Skipped(str(error)) from error

@@ -6,13 +6,14 @@ import os
 import platform
 import re
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 from bundle.cores import usable_cores
 
 INT8_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8")
 PACKAGES = ("fastapi", "uvicorn", "litserve", "bentoml", "mlserver", "nvidia-pytriton", "onnxruntime")
+LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow", "simplejpeg", "gunicorn", "flask")
 
 
 def machine_facts() -> dict[str, str]:
@@ -26,7 +27,7 @@ def machine_facts() -> dict[str, str]:
         "memory": f"{memory_gb:.0f} GB",
         "kernel": platform.release(),
         "Python": platform.python_version(),
-        **{name: version(name) for name in ("onnxruntime", "numpy", "pillow", "simplejpeg", "gunicorn", "flask")},
+        **{name: version(name) for name in LIBRARIES if any(distributions(name=name))},
         "wrk": wrk_version(),
     }
 

@@ -1,11 +1,11 @@
-"""Onsight itself: `onsight serve` with a token and its log in a file, by default settings but for the precision."""
+"""Onsight itself: `onsight serve` with a token and its log in a file, by default settings but for those named."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -16,8 +16,7 @@ from benchmarks.serving.model import clean_environment
 from bundle.home import OnsightHome
 from server.tokens import Scope, TokenStore
 
-FP32_TOLERANCE = 1e-4
-INT8_TOLERANCE = 0.25
+TOLERANCES = {"fp32": 1e-4, "fp16": 0.05, "int8": 0.25}
 
 
 def cloud_answer(body: bytes, labels: Sequence[str]) -> list[float]:
@@ -27,11 +26,18 @@ def cloud_answer(body: bytes, labels: Sequence[str]) -> list[float]:
 
 
 class Onsight(HttpContender):
-    """precision: of the form that serves, where `auto` would choose."""
+    """precision: of the form that serves, where `auto` would choose.  settings: more of the server's, by variable."""
 
-    def __init__(self, name: str, title: str, precision: Literal["fp32", "int8"]) -> None:
-        super().__init__(name, title, SCALED_LIMIT, FP32_TOLERANCE if precision == "fp32" else INT8_TOLERANCE)
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        precision: Literal["fp32", "fp16", "int8"],
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(name, title, SCALED_LIMIT, TOLERANCES[precision])
         self._precision = precision
+        self._settings = settings or {}
 
     def launch(self, setup: Setup) -> tuple[Launched, int, Dialect]:
         if self._precision not in setup.model.precisions():
@@ -44,7 +50,7 @@ class Onsight(HttpContender):
         shutil.copy(setup.model.bundle, models / "model.onsight")
         shutil.copytree(OnsightHome(setup.model.home).trust_dir, home.trust_dir)
         token = TokenStore(home.tokens_path).create("benchmark", (Scope.PREDICT,), datetime.now(UTC))
-        environment = clean_environment(home.path) | {"ONSIGHT_PRECISION": self._precision}
+        environment = clean_environment(home.path) | {"ONSIGHT_PRECISION": self._precision, **self._settings}
         port = free_port()
         command = [sys.executable, "-m", "onsight.cli", "serve", models, "--port", str(port)]
         launched = Launched(command, environment, folder, folder / "log.txt")
