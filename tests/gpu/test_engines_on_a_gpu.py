@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from color_bundle import RED
 from engine_rig import Rig
 from numpy.typing import NDArray
-from running_server import Install, running
+from running_server import Install, children, running
 
 from bundle.home import OnsightHome
 from bundle.keys import SigningKey
@@ -28,6 +29,7 @@ from server.engines.process.staging import new_staging
 from server.engines.protocol import Engine, Scores
 from server.engines.providers import CPU, TENSORRT
 from server.engines.tensorrt.provider import CACHE_FOLDER, KEY_FILE
+from server.tokens import Scope
 
 pytestmark = pytest.mark.gpu
 
@@ -153,14 +155,26 @@ def test_an_engine_process_answers_as_the_cpu_does_and_is_back_when_it_was_kille
         rig.wait(lambda: engine.ready, "it is back, from the cache", LOAD_TIMEOUT_S)
 
 
-def test_a_server_serves_on_the_gpu_and_says_so(provider: str, gpu: Device, tmp_path: Path) -> None:
+def test_a_server_serves_on_the_gpu_says_so_and_is_back_when_its_engine_process_was_killed(
+    provider: str, gpu: Device, tmp_path: Path
+) -> None:
     install = Install(OnsightHome(tmp_path / "home"), tmp_path / "models", SigningKey.generate())
     TrustStore(install.home.trust_dir).add(install.key.public_key, "test")
     install.add_bundle()
-    token = install.add_token()
+    token = install.add_token("test", Scope.PREDICT, Scope.METRICS)
     short = "tensorrt" if provider == TENSORRT else "cuda"
     with running(install, tmp_path, providers=short) as server:
-        ready = server.wait_for_status(200, 600).json
-        assert [(each["provider"], each["device"]) for each in ready["models"]] == [(provider, gpu.name)]
-        answer = server.ask("POST", "/api/predict/default/colours", RED, token)
-        assert (answer.status, answer.json[0]["label"]) == (200, "red")
+        for _ in range(2):
+            ready = server.wait_for_status(200, LOAD_TIMEOUT_S).json
+            assert [(each["provider"], each["device"]) for each in ready["models"]] == [(provider, gpu.name)]
+            listed = server.ask("GET", "/v1/models", token=token).json["models"]
+            assert [(each["providers"][0], each["device"]) for each in listed] == [(provider, gpu.name)]
+            assert f'provider="{provider}"' in server.ask("GET", "/metrics", token=token).body.decode()
+            answer = server.ask("POST", "/api/predict/default/colours", RED, token)
+            assert (answer.status, answer.json[0]["label"]) == (200, "red")
+            (engine,) = children(server)[1]
+            os.kill(engine, 9)
+            end = time.monotonic() + LOAD_TIMEOUT_S
+            while children(server)[1] in ([], [engine]):
+                assert time.monotonic() < end, server.log
+                time.sleep(0.05)

@@ -129,6 +129,19 @@ class RunningServer:
         return self.process.wait(30)
 
 
+def children(server: RunningServer) -> tuple[list[int], list[int]]:
+    """Process ids of web workers and of engine processes."""
+    workers: list[int] = []
+    engines: list[int] = []
+    for pid in Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split():
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        (engines if b"server.engines.process.host" in command else workers).append(int(pid))
+    return workers, engines
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

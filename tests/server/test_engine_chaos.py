@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pytest
 from color_bundle import SIDE, color_graph, color_png, run_graph
-from running_server import Install, RunningServer, running
+from running_server import Install, RunningServer, children, running
 from tqdm import tqdm
 
 from bundle.manifest import PreprocessSpec
@@ -40,19 +40,6 @@ SETTINGS = {
     "batch_sizes": "1,8,32",
     "log_level": "error",
 }
-
-
-def children(server: RunningServer) -> tuple[list[int], list[int]]:
-    """Process ids of web workers and of engine processes."""
-    workers: list[int] = []
-    engines: list[int] = []
-    for pid in Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split():
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        (engines if b"server.engines.process.host" in command else workers).append(int(pid))
-    return workers, engines
 
 
 @dataclass
