@@ -1,0 +1,214 @@
+"""What an install holds: bad files, old files, foreign files, several processes; the last good one stays in force."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from vendor import Vendor, install
+
+from bundle.keys import SigningKey
+from licenses.claims import RingDocument
+from licenses.envelope import MAX_FILE_BYTES, Kind, seal
+from licenses.errors import LicenseError
+from licenses.gate import LicenseGate
+from licenses.identity import InstallIdentity
+from licenses.keyring import KeyRing, issuer_of
+from licenses.request import make_release
+from licenses.store import LicenseStore
+
+NOW = datetime(2030, 6, 1, tzinfo=UTC)
+YEAR = timedelta(days=365)
+
+
+@pytest.fixture
+def vendor(tmp_path: Path) -> Vendor:
+    return Vendor(tmp_path / "issuer", NOW)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LicenseStore:
+    return LicenseStore(tmp_path / "licenses")
+
+
+def code(store: LicenseStore, data: bytes) -> str:
+    """Why a file is refused; nothing is written for it."""
+    before = contents(store)
+    with pytest.raises(LicenseError) as refused:
+        store.check(data, "acme.lic")
+    assert contents(store) == before
+    return refused.value.code
+
+
+def contents(store: LicenseStore) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in store.folder.rglob("*") if path.is_file()}
+
+
+def numbers(store: LicenseStore) -> list[int]:
+    return [each.claims.seq for held in store.read().licenses.values() for each in held]
+
+
+def test_a_file_is_kept_with_all_that_is_in_it_readable_by_its_owner_alone(store: LicenseStore, vendor: Vendor) -> None:
+    assert store.is_empty
+    made = vendor.issue()
+    vendor.issuer.revoke(vendor.issue().claims.lic_id, "a mistake", NOW)
+    install(store.folder, vendor.issuer.response(made, NOW))
+    held = store.read()
+    assert (list(held.rings), list(held.revocations), held.problems) == ([vendor.id], [vendor.id], [])
+    assert held.licenses == {(vendor.id, made.claims.lic_id): [made]}
+    assert {path.stat().st_mode & 0o777 for path in store.folder.rglob("*.txt")} == {0o600}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x00" * 100, b"hello", b"-----BEGIN ONSIGHT LICENSE-----\nAAAA\n-----END ONSIGHT LICENSE-----\n",
+     b"-----BEGIN ONSIGHT LICENSE-----\n" + b"A" * MAX_FILE_BYTES + b"\n-----END ONSIGHT LICENSE-----\n"],
+)  # fmt: skip
+def test_what_is_no_licence_file_is_refused(store: LicenseStore, data: bytes) -> None:
+    assert code(store, data) == "LICENSE_MALFORMED"
+
+
+def test_each_changed_byte_of_a_file_is_refused_or_changes_nothing(store: LicenseStore, vendor: Vendor) -> None:
+    data = vendor.file()
+    before = store.check(data)
+    refused = 0
+    for place in range(0, len(data), 7):
+        changed = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        try:
+            assert store.check(changed) == before  # a line end that became a space, say
+        except LicenseError:
+            refused += 1
+    assert refused > len(data) // 7 * 0.98
+
+
+def test_a_licence_without_its_key_ring_needs_one_that_is_installed(store: LicenseStore, vendor: Vendor) -> None:
+    alone = vendor.issue().sealed.to_bytes()
+    assert code(store, alone) == "LICENSE_UNKNOWN_KEY"
+    install(store.folder, vendor.issuer.ring.sealed.to_bytes())
+    install(store.folder, alone)
+    assert numbers(store) == [1]
+
+
+def test_a_request_is_no_licence(store: LicenseStore, tmp_path: Path) -> None:
+    identity = InstallIdentity.load_or_create(tmp_path / "identity")
+    assert code(store, make_release(identity, "0" * 32, "lic-test", NOW).encode()) == "LICENSE_MALFORMED"
+
+
+def test_of_one_licence_the_highest_number_that_has_begun_counts(store: LicenseStore, vendor: Vendor) -> None:
+    install(store.folder, vendor.file(lic_id="lic-test", seq=1, models=["one"]))
+    install(store.folder, vendor.file(lic_id="lic-test", seq=3, begins=NOW + YEAR, models=["three"]))
+    install(store.folder, vendor.file(lic_id="lic-test", seq=2, models=["two"]))
+    assert numbers(store) == [3, 2, 1]
+
+    def model(now: datetime) -> str:
+        (holding,) = LicenseGate(store.folder, now=lambda: now).holdings()
+        assert holding.license is not None
+        return holding.license.claims.models[0]
+
+    assert (model(NOW), model(NOW + YEAR)) == ("two", "three")
+
+
+def test_a_bad_newer_file_leaves_the_last_good_one_in_force_and_is_told_of(store: LicenseStore, vendor: Vendor) -> None:
+    install(store.folder, vendor.file(lic_id="lic-test", seq=1))
+    good = vendor.issue(lic_id="lic-test", seq=2).sealed.to_bytes()
+    folder = store.folder / "installed"
+    (folder / "half.txt").write_bytes(good[: len(good) // 2])
+    (folder / "forged.txt").write_bytes(good.replace(good[100:101], b"B" if good[100:101] != b"B" else b"C"))
+    (folder / "link.txt").symlink_to(folder / "nowhere")
+    (folder / "folder.txt").mkdir()
+    (folder / "large.txt").write_bytes(good * 100)
+    (folder / ".half.txt").write_bytes(b"what a crash left behind")
+    held = store.read()
+    assert numbers(store) == [1]
+    assert {problem.file for problem in held.problems} == {
+        f"installed/{name}.txt" for name in ("half", "forged", "link", "folder", "large")
+    }
+    gate = LicenseGate(store.folder, now=lambda: NOW)
+    assert gate.require("serve", issuer=vendor.id, model="trash", new=True).claims.seq == 1
+    assert sorted(each.exit_code for each in gate.holdings()) == [0, 21, 21, 21, 21, 21]
+
+
+def test_a_damaged_file_of_the_same_number_is_mended_by_installing_it_again(
+    store: LicenseStore, vendor: Vendor
+) -> None:
+    data = vendor.file()
+    install(store.folder, data)
+    for path in store.folder.rglob("*.txt"):
+        path.write_bytes(b"damaged")
+    assert numbers(store) == []
+    install(store.folder, data)
+    assert (numbers(store), store.read().problems) == ([1], [])
+
+
+def test_another_file_of_a_number_that_is_installed_is_refused(store: LicenseStore, vendor: Vendor) -> None:
+    install(store.folder, vendor.file(lic_id="lic-test", models=["one"]))
+    assert code(store, vendor.file(lic_id="lic-test", models=["two"])) == "LICENSE_MALFORMED"
+
+
+def test_an_older_ring_or_list_never_takes_the_place_of_a_newer_one(store: LicenseStore, vendor: Vendor) -> None:
+    first_ring = vendor.issuer.ring.sealed.to_bytes()
+    taken_back = vendor.issue(lic_id=None)
+    first_list = vendor.issuer.revocations(NOW).sealed.to_bytes()
+    vendor.issuer.revoke(taken_back.claims.lic_id, "contract ended", NOW)
+    second_list = vendor.issuer.revocations(NOW).sealed.to_bytes()
+    second_ring = vendor.issuer.rotate("licence", NOW + timedelta(days=1)).sealed.to_bytes()
+    for data in (second_ring + second_list, first_ring + first_list):
+        install(store.folder, data)
+        held = store.read()
+        assert held.rings[vendor.id].seq == 2
+        assert held.revocations[vendor.id].reason(taken_back.claims.lic_id) == "contract ended"
+    assert code(store, taken_back.sealed.to_bytes()) == "LICENSE_REVOKED"
+
+
+def test_a_ring_of_strangers_makes_nobody_else_s_licence_its_own(store: LicenseStore, vendor: Vendor) -> None:
+    roots = sorted((SigningKey.generate() for _ in range(2)), key=lambda key: key.public_key.key_id)
+    ring = vendor.issuer.ring
+    document = RingDocument.model_validate(
+        {
+            **ring.document.model_dump(mode="json"),
+            "issuer": issuer_of(root.public_key for root in roots),
+            "roots": [root.public_key.raw.hex() for root in roots],
+        }
+    )
+    stranger = KeyRing.open(seal(Kind.KEYRING, document, *roots))
+    install(store.folder, stranger.sealed.to_bytes())
+    install(store.folder, vendor.file())
+    gate = LicenseGate(store.folder, now=lambda: NOW)
+    assert gate.require("serve", issuer=vendor.id, model="trash", new=True).issuer == vendor.id
+
+
+def test_a_licence_that_was_given_up_counts_no_longer_and_comes_back_with_a_new_number_alone(
+    store: LicenseStore, vendor: Vendor
+) -> None:
+    identity = InstallIdentity.load_or_create(store.folder)
+    data = vendor.file(lic_id="lic-test", seq=1)
+    install(store.folder, data)
+    ((held,),) = store.read().licenses.values()
+    store.release(held, make_release(identity, vendor.id, "lic-test", NOW))
+    assert numbers(store) == []
+    assert code(store, data) == "LICENSE_HOST_MISMATCH"
+    install(store.folder, vendor.file(lic_id="lic-test", seq=2))
+    assert numbers(store) == [2]
+
+
+def test_two_processes_that_install_at_once_end_with_one_whole_set(store: LicenseStore, vendor: Vendor) -> None:
+    path = store.folder.parent / "acme.lic"
+    path.write_bytes(vendor.file())
+    program = (
+        "import sys; from pathlib import Path; from licenses.store import LicenseStore;"
+        "store = LicenseStore(Path(sys.argv[1])); data = Path(sys.argv[2]).read_bytes();"
+        "[store.write(store.check(data)) for _ in range(20)]"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", program, store.folder, path]) for _ in range(3)]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    assert (numbers(store), store.read().problems) == ([1], [])
+    assert len(contents(store)) == 2
+
+
+def test_blocks_of_two_issuers_may_stand_in_one_file(store: LicenseStore, vendor: Vendor, tmp_path: Path) -> None:
+    other = Vendor(tmp_path / "other", NOW)
+    install(store.folder, vendor.file(lic_id="lic-same") + other.file(lic_id="lic-same"))
+    assert set(store.read().licenses) == {(vendor.id, "lic-same"), (other.id, "lic-same")}
