@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from server.settings import ServerSettings
+from studio.settings import StudioSettings
 
 INTRODUCTION = """# Configuration
 
@@ -23,7 +24,10 @@ This page is generated from the settings classes (`python -m onsight.configurati
 when it differs from them. Every setting is an environment variable. Where a command has an option of the same name, the
 option wins.
 """
-SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (("The server: `onsight serve`", ServerSettings),)
+SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
+    ("The server: `onsight serve`", ServerSettings),
+    ("The studio: `onsight studio`", StudioSettings),
+)
 
 
 def render_configuration() -> str:
@@ -32,8 +36,12 @@ def render_configuration() -> str:
     for title, settings in SECTIONS:
         prefix = settings.model_config.get("env_prefix", "")
         parts.append(f"\n## {title}\n\n| variable | type | default | meaning |\n|---|---|---|---|\n")
-        parts.extend(_row(f"{prefix}{name}".upper(), field) for name, field in settings.model_fields.items())
+        parts.extend(_row(_variable(prefix, name, field), field) for name, field in settings.model_fields.items())
     return "".join(parts)
+
+
+def _variable(prefix: str, name: str, field: FieldInfo) -> str:
+    return field.validation_alias if isinstance(field.validation_alias, str) else f"{prefix}{name}".upper()
 
 
 def _row(variable: str, field: FieldInfo) -> str:

@@ -1,0 +1,12 @@
+"""Every table of the studio, by subject. Importing this package makes `metadata` complete."""
+
+from studio.database.metadata import metadata
+from studio.database.tables.access import api_tokens, audit, links, sessions, users
+from studio.database.tables.images import images
+from studio.database.tables.labels import event_sets, events, image_labels, labels
+from studio.database.tables.projects import members, projects
+
+__all__ = [
+    "api_tokens", "audit", "event_sets", "events", "image_labels", "images", "labels", "links", "members", "metadata",
+    "projects", "sessions", "users",
+]  # fmt: skip

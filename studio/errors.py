@@ -1,0 +1,48 @@
+"""What can go wrong in the studio, grouped by who can mend it.
+
+OnsightError (bundle/errors.py)
+└── StudioError
+    ├── StudioSetupError  the operator must act: a setting that cannot be, a database that does not answer
+    ├── NotFound          the caller asked for what is not there, or not there for them
+    ├── Conflict          what is there already stands against it: a name that is taken, an undo of what has moved on
+    ├── Invalid           the caller sent what cannot be: a label without a name, a cursor of another list
+    ├── Forbidden         the caller may not, whatever they send
+    ├── TooMany           more than a limit of this install allows
+    └── UploadBroken      an archive that cannot be read at all
+
+`studio/routes/problems.py` says which status each becomes. `code` is stable, for machines.
+"""
+
+from bundle.errors import OnsightError
+
+
+class StudioError(OnsightError):
+    code = "STUDIO"
+
+
+class StudioSetupError(StudioError):
+    code = "STUDIO_SETUP"
+
+
+class NotFound(StudioError):
+    code = "NOT_FOUND"
+
+
+class Conflict(StudioError):
+    code = "CONFLICT"
+
+
+class Invalid(StudioError):
+    code = "VALUE_INVALID"
+
+
+class Forbidden(StudioError):
+    code = "FORBIDDEN"
+
+
+class TooMany(StudioError):
+    code = "TOO_MANY"
+
+
+class UploadBroken(StudioError):
+    code = "UPLOAD_BROKEN"
