@@ -5,10 +5,11 @@ Plots are SVG files beside it, signed like all others: most viewers show those, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from bundle.manifest import Certificate, Imported, Manifest, MetricEstimate, Task, Variant
-from exporter.card_plots import PLOTS, VARIANTS
+from exporter.card_plots import HOW_TO_READ, PLOTS, VARIANTS
 
 SPLIT_ORDER = ("test", "validation", "train")
 METRIC_ORDER = (
@@ -91,7 +92,8 @@ def render_card(manifest: Manifest) -> str:
         "",
         "It knows only the labels above, and claims "
         + ("none to all" if several else "one")
-        + " of them of any image that it does not call unknown. `golden.npz` holds a few of the images that it was"
+        + (" of them of any image that it does not call unknown." if manifest.unknown else " of them of any image.")
+        + " `golden.npz` holds a few of the images that it was"
         f" {'proven with' if manifest.imported else 'trained or tested on'}, to prove itself where it runs.",
         "",
     ]
@@ -100,7 +102,11 @@ def render_card(manifest: Manifest) -> str:
 
 def _pictures(manifest: Manifest, names: Sequence[str]) -> list[str]:
     listed = {entry.name for entry in manifest.files}
-    return [line for name in names if name in listed for line in (f"![{PLOTS[name]}]({name})", "")]
+    lines = []
+    for name in names:
+        if name in listed:
+            lines += [f"![{PLOTS[name]}]({name})", "", *((HOW_TO_READ[name], "") if name in HOW_TO_READ else ())]
+    return lines
 
 
 def _sizes(manifest: Manifest) -> list[str]:
@@ -192,4 +198,5 @@ def _estimate(estimate: MetricEstimate | None) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Of others' words: no part of them begins a cell, a link, a picture, HTML or code."""
+    return re.sub(r"[\\|<\[`]", r"\\\g<0>", text).replace("\n", " ")

@@ -31,6 +31,13 @@ PLOTS: Final = {
 }
 """File name -> what it shows, in the order of the card."""
 
+HOW_TO_READ: Final = {
+    RELIABILITY: "A bar for each range of confidence: dark as far as confidence and accuracy agree, then red by how"
+    " much the model was surer than it was right, or pale green by how much less sure. The dotted line: accuracy before"
+    " the temperature. Below: how many answers were that sure.",
+}
+"""File name -> what a look at it does not tell."""
+
 MOST_LABELS: Final = 40
 _ROW: Final = 34.0
 _LETTERS: Final = 20

@@ -108,6 +108,25 @@ def test_a_label_cannot_break_the_cards_table(single_bundle: Path) -> None:
     assert r"| a \| b # headline | 7 |" in card.splitlines()
 
 
+def test_others_words_are_neither_links_nor_pictures_nor_html_on_the_card(single_bundle: Path) -> None:
+    manifest = manifest_of(single_bundle)
+    labels = ("![x](http://b/x.png)", "<img src=//b>", "`c` \\")
+    facts = manifest.dataset.model_copy(update={"label_counts": dict.fromkeys(labels, 1)})
+    card = render_card(manifest.model_copy(update={"labels": labels, "dataset": facts})).splitlines()
+    shown = (r"| !\[x](http://b/x.png) | 1 |", r"| \<img src=//b> | 1 |", r"| \`c\` \\ | 1 |")
+    assert {*shown} <= {*card}
+
+
+def test_the_card_tells_how_to_read_a_reliability_diagram_and_speaks_of_unknown_where_the_model_does(
+    single_bundle: Path,
+) -> None:
+    manifest = manifest_of(single_bundle)
+    card = render_card(manifest)
+    assert re.search(r"!\[[^]]+\]\(card-reliability\.svg\)\n\nA bar for each range of confidence", card)
+    assert "that it does not call unknown" in card
+    assert "call unknown" not in render_card(manifest.model_copy(update={"unknown": None}))
+
+
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_golden_inputs_are_held_out_images_of_every_label(bundle: str, request: pytest.FixtureRequest) -> None:
     run: TinyRun = request.getfixturevalue(bundle.replace("bundle", "run"))
