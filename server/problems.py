@@ -34,8 +34,10 @@ log = logging.getLogger("onsight.server")
 
 MEDIA_TYPE = "application/problem+json"
 
+StatusTable = tuple[tuple[type[OnsightError], HTTPStatus], ...]
+
 # Most specific first. An image's bytes are counted before decoding, so ImageTooLarge here means pixels.
-STATUS_OF: tuple[tuple[type[OnsightError], HTTPStatus], ...] = (
+STATUS_OF: StatusTable = (
     (EmptyImage, HTTPStatus.BAD_REQUEST),
     (UnsupportedImage, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (ImageTooLarge, HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -109,14 +111,17 @@ def problem_response(problem: Problem) -> Response:
     return Response(body, problem.status, problem.headers, content_type=MEDIA_TYPE)
 
 
-def problem_of(error: Exception, request_id: str) -> Problem:
-    """The answer for an error; what only the operator can mend, and what nobody foresaw, keeps its text to the log."""
+def problem_of(error: Exception, request_id: str, more: StatusTable = ()) -> Problem:
+    """The answer for an error; what only the operator can mend, and what nobody foresaw, keeps its text to the log.
+
+    more: errors of the app itself, which come before those that all apps know.
+    """
     if isinstance(error, Problem):
         return error
     if not isinstance(error, OnsightError):
         log.error("request failed unexpectedly", exc_info=error, extra={"request_id": request_id})
         return Problem(500, "INTERNAL", "The server failed; its log has the story under this request id.")
-    for kind, status in STATUS_OF:
+    for kind, status in (*more, *STATUS_OF):
         if isinstance(error, kind):
             headers = {"Retry-After": "1"} if status in RETRY_LATER else {}
             return Problem(status, error.code, str(error), headers)
@@ -128,8 +133,8 @@ def problem_of(error: Exception, request_id: str) -> Problem:
     return Problem(500, "INTERNAL", "The server failed; its log has the story under this request id.")
 
 
-def register_problems(app: Flask) -> None:
-    """Make every error leave the app as a problem."""
+def register_problems(app: Flask, more: StatusTable = ()) -> None:
+    """Make every error leave the app as a problem. more: as for `problem_of`."""
 
     @app.errorhandler(HTTPException)
     def on_http_error(error: HTTPException) -> Response:
@@ -142,4 +147,4 @@ def register_problems(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def on_error(error: Exception) -> Response:
-        return problem_response(problem_of(error, g.get("request_id", "")))
+        return problem_response(problem_of(error, g.get("request_id", ""), more))

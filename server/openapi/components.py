@@ -1,13 +1,11 @@
-"""What the whole document shares: its head, the names in addresses, headers, tokens, and the shape of a problem."""
+"""What the whole document of the server shares: its head, the names in addresses, headers and tokens."""
 
 from __future__ import annotations
 
-from typing import Any, get_type_hints
+from typing import Any
 
-from pydantic import TypeAdapter
-
-from server.openapi.describe import BINARY, Answer, Content, Description, Group, Parameter
-from server.problems import ProblemDocument
+from server.models.shelf import NAME, VERSION
+from server.openapi.describe import BINARY, Answer, Content, Description, Group, Parameter, Schema
 
 INFO: dict[str, Any] = {
     "title": "Onsight inference server",
@@ -31,11 +29,13 @@ TAGS: list[dict[str, str]] = [
     {"name": Group.PAGES, "description": "What a browser shows, and this document."},
 ]  # fmt: skip
 
-PATH_PARAMETERS: dict[str, tuple[str, str]] = {
-    "project": ("The model's project: its folder below the models folder, or `default`.", "default"),
-    "name": ("The model's name.", "trash"),
-    "model": ("The model's name.", "trash"),
-    "version": ("A version that serves; see `GET /v1/models`.", "1"),
+_NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+_VERSION: Schema = {"type": "string", "pattern": f"^{VERSION.pattern}$"}
+PATH_PARAMETERS: dict[str, tuple[str, str, Schema]] = {
+    "project": ("The model's project: its folder below the models folder, or `default`.", "default", _NAME),
+    "name": ("The model's name.", "trash", _NAME),
+    "model": ("The model's name.", "trash", _NAME),
+    "version": ("A version that serves; see `GET /v1/models`.", "1", _VERSION),
 }
 
 HEADERS: dict[str, Any] = {
@@ -90,10 +90,3 @@ STATIC = Description(
     },
     problems=("RANGE_INVALID",),
 )  # fmt: skip
-
-
-def problem_schema() -> dict[str, Any]:
-    """Of every error; what each field means is said at its type."""
-    schema = TypeAdapter(ProblemDocument).json_schema()
-    assert set(schema["properties"]) == set(get_type_hints(ProblemDocument))
-    return schema

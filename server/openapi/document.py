@@ -1,224 +1,32 @@
-"""Build the OpenAPI 3.1 document of an app: its routes, each with the description that stands at its view.
-
-In this order: collect the types of all bodies, let pydantic make their schemas in one go, then write the operations.
-Opens nothing, and holds no secret: neither a model's name nor a setting of this server but whether tokens are optional.
-"""
+"""The server's OpenAPI document. It holds no model's name, and of the settings only whether tokens are optional."""
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any, get_args, get_origin, get_type_hints
+from collections.abc import Callable
+from typing import Any
 
-from flask import Flask, Response
-from pydantic import TypeAdapter
-from werkzeug.routing import Rule
-from werkzeug.wrappers import Response as BaseResponse
+from flask import Flask
 
 from server.auth import rule_of_view
 from server.context import EXTENSION, ServerContext
-from server.errors import ConfigurationError
-from server.models.shelf import NAME, VERSION
-from server.openapi.components import HEADERS, INFO, PATH_PARAMETERS, SECURITY, STATIC, TAGS, problem_schema
-from server.openapi.describe import Answer, Content, Description, description_of
-from server.openapi.problems import PROBLEMS, TOKEN, TRANSPORT, by_status
-from server.problems import MEDIA_TYPE, RETRY_LATER
+from server.openapi.components import HEADERS, INFO, PATH_PARAMETERS, SECURITY, STATIC, TAGS
+from server.openapi.problems import PROBLEMS, TOKEN, TRANSPORT
+from server.openapi.writer import Key, Outline, check_described, write_document
 from server.tokens import Scope
 
-OPENAPI = "3.1.0"
-_PLACEHOLDER = re.compile(r"<(?:\w+:)?(\w+)>")
-_NAME_SCHEMA = {"type": "string", "pattern": f"^{NAME.pattern}$"}
-_VERSION_SCHEMA = {"type": "string", "pattern": f"^{VERSION.pattern}$"}
-_REFERENCE = "#/components/schemas/{model}"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A route with what is known of it. answers: status -> Answer, the annotation's among them."""
-
-    path: str
-    rule: Rule
-    text: str
-    told: Description
-    scope: Scope | None
-    answers: dict[int, Answer]
-
-
-def check_described(app: Flask) -> None:
-    """Raises ConfigurationError for a view that says nothing of itself."""
-    for name, view in app.view_functions.items():
-        if name != "static" and description_of(view) is None:
-            raise ConfigurationError(f"view {name}: expected @described(...), found none.")
+__all__ = ["build_document", "check_described"]
 
 
 def build_document(app: Flask, version: str) -> dict[str, Any]:
     """The document as JSON values. version: of this install."""
     parts: ServerContext = app.extensions[EXTENSION]
-    calls = list(_calls(app))
-    schemas, definitions = _schemas(calls)
-    security: list[dict[str, list[str]]] = [{}] if parts.settings.allow_anonymous_loopback else []
-    responses: dict[str, Any] = {}
-    paths: dict[str, dict[str, Any]] = {}
-    for call in calls:
-        item = paths.setdefault(call.path, {})
-        for method in sorted(call.rule.methods or ()):
-            item[method.lower()] = _operation(call, method, schemas, responses, security)
-    return {
-        "openapi": OPENAPI,
-        "info": {**INFO, "version": version or "0"},
-        "servers": [{"url": "/"}],
-        "tags": TAGS,
-        "paths": paths,
-        "components": {
-            "schemas": {**definitions, "Problem": problem_schema()},
-            "responses": dict(sorted(responses.items())),
-            "headers": HEADERS,
-            "securitySchemes": SECURITY,
-        },
-    }
+    anonymous = parts.settings.allow_anonymous_loopback
 
+    def key_of(endpoint: str, view: Callable[..., Any]) -> Key | None:
+        scope = rule_of_view(endpoint, view)
+        return None if scope is None else Key(scope.value, anonymous and scope is Scope.PREDICT)
 
-def _calls(app: Flask) -> Iterator[Call]:
-    order = {tag["name"]: place for place, tag in enumerate(TAGS)}
-    found = []
-    for rule in app.url_map.iter_rules():
-        view = app.view_functions[rule.endpoint]
-        told = STATIC if rule.endpoint == "static" else description_of(view)
-        assert told is not None  # check_described
-        text = "" if rule.endpoint == "static" else _unwrapped(inspect.getdoc(view) or "")
-        scope = rule_of_view(rule.endpoint, view)
-        path = _PLACEHOLDER.sub(r"{\1}", rule.rule)
-        found.append(Call(path, rule, text, told, scope, _answers(view, told)))
-    yield from sorted(found, key=lambda call: order[call.told.group])
-
-
-def _unwrapped(text: str) -> str:
-    """Paragraphs, one a line: what a docstring breaks at its margin is one line."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
-
-
-def _answers(view: Callable[..., Any], told: Description) -> dict[int, Answer]:
-    kind = get_type_hints(view).get("return")
-    if get_origin(kind) is tuple:
-        kind = get_args(kind)[0]
-    if told.answers or (isinstance(kind, type) and issubclass(kind, str | Response | BaseResponse)):
-        return dict(told.answers)
-    return {200: Answer("The answer.", (Content("application/json", kind, example=told.example),))}
-
-
-def _schemas(calls: list[Call]) -> tuple[dict[tuple[Any, str], Any], dict[str, Any]]:
-    """(type, mode) -> schema, and the definitions that those refer to."""
-    wanted: dict[tuple[Any, str], TypeAdapter[Any]] = {}
-    for call in calls:
-        bodies = [(content, "validation") for content in call.told.body]
-        bodies += [(content, "serialization") for answer in call.answers.values() for content in answer.content]
-        for content, mode in bodies:
-            if not isinstance(content.kind, dict):
-                wanted.setdefault((content.kind, mode), TypeAdapter(content.kind))
-    inputs: list[Any] = [(key, key[1], adapter) for key, adapter in wanted.items()]
-    made, definitions = TypeAdapter.json_schemas(inputs, ref_template=_REFERENCE)
-    return {key: made[key, key[1]] for key in wanted}, definitions.get("$defs", {})  # type: ignore[index]
-
-
-def _operation(
-    call: Call,
-    method: str,
-    schemas: dict[tuple[Any, str], Any],
-    responses: dict[str, Any],
-    anonymous: list[dict[str, list[str]]],
-) -> dict[str, Any]:
-    told, own = call.told, method not in ("HEAD", "OPTIONS")
-    name = call.rule.endpoint.replace(".", "_") + ("_of_version" if "/versions/" in call.path else "")
-    codes = {*TRANSPORT, *(told.problems if method != "OPTIONS" else ())}
-    if call.scope is not None:
-        codes |= {*TOKEN}
-    if "{" in call.path:
-        codes.add("NOT_FOUND")
-    operation: dict[str, Any] = {
-        "tags": [told.group],
-        "summary": told.summary if own else _SUMMARIES[method],
-        "operationId": name if own else f"{name}_{method.lower()}",
-    }
-    if own and call.text:
-        operation["description"] = call.text
-    parameters = [_path_parameter(call, name) for name in _PLACEHOLDER.findall(call.rule.rule)]
-    if method != "OPTIONS":
-        parameters += [
-            {"name": one.name, "in": one.where, "description": one.text, "schema": one.schema}
-            | ({} if one.example is None else {"example": one.example})
-            for one in told.parameters
-            if one.where != "path"
-        ]
-    if parameters:
-        operation["parameters"] = parameters
-    if own and told.samples:
-        operation["x-codeSamples"] = [{"lang": lang, "source": source} for lang, source in told.samples.items()]
-    if own and told.body:
-        operation["requestBody"] = {
-            "required": told.body_required,
-            "content": {one.media_type: _content(one, schemas, "validation") for one in told.body},
-        }
-    answers = _OPTIONS if method == "OPTIONS" else call.answers
-    written = {str(status): _answer(answer, schemas, bodiless=not own) for status, answer in answers.items()}
-    for status, status_codes in by_status(codes).items():
-        if str(status) in written:  # readiness answers 503 with a document of its own
-            written[str(status)].setdefault("content", {}).update(_problem_content(status, status_codes))
-        else:
-            written[str(status)] = _problem(status, status_codes, responses, bodiless=method == "HEAD")
-    operation["responses"] = dict(sorted(written.items()))
-    roles = [] if call.scope is None else [str(call.scope)]
-    open_too = anonymous if call.scope is Scope.PREDICT else []
-    operation["security"] = [] if call.scope is None else [*({scheme: roles} for scheme in SECURITY), *open_too]
-    return operation
-
-
-_SUMMARIES = {"HEAD": "The headers of GET alone", "OPTIONS": "The methods of this address"}
-_OPTIONS = {200: Answer("No body; the header Allow names the methods.", headers=("Allow",))}
-
-
-def _path_parameter(call: Call, name: str) -> dict[str, Any]:
-    own = next((one for one in call.told.parameters if (one.where, one.name) == ("path", name)), None)
-    text, example = (own.text, own.example) if own else PATH_PARAMETERS[name]
-    schema = own.schema if own else _VERSION_SCHEMA if name == "version" else _NAME_SCHEMA
-    return {"name": name, "in": "path", "required": True, "description": text, "schema": schema, "example": example}
-
-
-def _content(content: Content, schemas: dict[tuple[Any, str], Any], mode: str) -> dict[str, Any]:
-    schema = content.kind if isinstance(content.kind, dict) else schemas[content.kind, mode]
-    written = {"schema": {**schema, **({"description": content.text} if content.text else {})}}
-    return written if content.example is None else {**written, "example": content.example}
-
-
-def _answer(answer: Answer, schemas: dict[tuple[Any, str], Any], *, bodiless: bool) -> dict[str, Any]:
-    names = ("X-Request-ID", *answer.headers)
-    written: dict[str, Any] = {
-        "description": answer.text,
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
-    }
-    if answer.content and not bodiless:
-        written["content"] = {one.media_type: _content(one, schemas, "serialization") for one in answer.content}
-    return written
-
-
-def _problem(status: int, codes: tuple[str, ...], responses: dict[str, Any], *, bodiless: bool) -> dict[str, str]:
-    """A reference to the response of this status with these codes, which is written down once."""
-    names = ["X-Request-ID"]
-    names += ["WWW-Authenticate"] if status == 401 else ["Retry-After"] if status in RETRY_LATER else []
-    made: dict[str, Any] = {
-        "description": HTTPStatus(status).phrase + ". " + " ".join(PROBLEMS[code].text for code in codes),
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
-    }
-    if not bodiless:
-        made["content"] = _problem_content(status, codes)
-    number = 1
-    while responses.setdefault(f"Problem{status}.{number}", made) != made:
-        number += 1
-    return {"$ref": f"#/components/responses/Problem{status}.{number}"}
-
-
-def _problem_content(status: int, codes: tuple[str, ...]) -> dict[str, Any]:
-    narrowed = {"properties": {"status": {"const": status}, "code": {"enum": list(codes)}}}
-    return {MEDIA_TYPE: {"schema": {"allOf": [{"$ref": _REFERENCE.format(model="Problem")}, narrowed]}}}
+    outline = Outline(
+        INFO, TAGS, HEADERS, SECURITY, PATH_PARAMETERS, STATIC, key_of, PROBLEMS, always=TRANSPORT, closed=TOKEN
+    )
+    return write_document(app, version, outline)

@@ -6,7 +6,7 @@ Nothing is decided here; `server/problems.py` and whoever raises a Problem decid
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from licenses.errors import EXIT_CODES
@@ -87,10 +87,10 @@ IMAGE = ("IMAGE_EMPTY", "IMAGE_UNSUPPORTED", "IMAGE_TOO_LARGE", "IMAGE_CORRUPT",
 UPLOAD = (*IMAGE, "IMAGE_TOO_MANY_BYTES", "FORM_FILES", "URL_FETCH_OFF")
 
 
-def by_status(codes: Iterable[str]) -> dict[int, tuple[str, ...]]:
+def by_status(codes: Iterable[str], problems: Mapping[str, Meaning] = PROBLEMS) -> dict[int, tuple[str, ...]]:
     """status -> codes, both ascending."""
     found: dict[int, set[str]] = defaultdict(set)
     for code in codes:
-        for status in PROBLEMS[code].statuses:
+        for status in problems[code].statuses:
             found[status].add(code)
     return {status: tuple(sorted(found[status])) for status in sorted(found)}
