@@ -97,7 +97,7 @@ class Entitlement:
             return
         try:
             self._holdings, self._clock_behind = self._gate.holdings(), self._gate.clock_behind
-        except (OnsightError, OSError) as error:
+        except Exception as error:  # whatever is wrong with licences, what demands none goes on serving
             log.warning("licences not read", extra={"reason": str(error)})
             return
         for holding in self._holdings:
@@ -105,8 +105,8 @@ class Entitlement:
         if self._clock_behind > timedelta(days=1):
             self._tell("clock", "the clock is behind", behind_h=int(self._clock_behind.total_seconds() // 3600))
 
-    def refusal(self, manifest: Manifest, manifest_sha256: str) -> LicenseError | None:
-        """Why this bundle may not serve now; None where it may."""
+    def refusal(self, manifest: Manifest, manifest_sha256: str) -> OnsightError | None:
+        """Why this bundle may not serve now; None where it may. What cannot be judged may not. Never raises."""
         demand = manifest.license
         if demand is None:
             return None
@@ -126,8 +126,13 @@ class Entitlement:
                 usage=replace(self._usage(), loaded_models=loaded),
                 made=time_of(manifest.created_at),
             )
-        except LicenseError as error:
+        except OnsightError as error:
             return error
+        except Exception as error:  # even a fault of ours in judging one model must not keep the others from serving
+            log.exception("licence not judged", extra={"model": manifest.name})
+            return OnsightError(
+                f"{manifest.name}: judging its licence failed ({type(error).__name__}); the log says more."
+            )
         self._granted[demand.issuer] = loaded
         return None
 

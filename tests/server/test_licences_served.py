@@ -12,9 +12,10 @@ from running_server import Install
 
 from bundle.archive import read_archive
 from bundle.decode import ImageLimits
+from bundle.errors import OnsightError
 from bundle.manifest import LicenseDemand, parse_manifest
 from bundle.pack import pack_bundle
-from licenses.errors import LicenseError
+from licenses.errors import IdentityError, LicenseError
 from licenses.gate import Holding, Usage
 from server.engines.factory import EngineOptions, engine_factory
 from server.models.entitlement import CHECK_EVERY_S, Entitlement
@@ -41,6 +42,7 @@ class ChangingGate:
     def __init__(self) -> None:
         self.refused = False
         self.grace = False
+        self.fault: Exception | None = None
         self.asked: list[tuple[str, str, bool]] = []
         self.used: list[Usage] = []
         self.held: tuple[Holding, ...] = ()
@@ -50,10 +52,14 @@ class ChangingGate:
         assert action == "serve"
         self.asked.append((issuer, model, new))
         self.used.append(usage)
+        if self.fault:
+            raise self.fault
         if self.refused or (self.grace and new):
             raise LicenseError("LICENSE_EXPIRED", f"{model}: expected a licence that runs, found one that ended.")
 
     def holdings(self) -> tuple[Holding, ...]:
+        if self.fault:
+            raise self.fault
         return self.held
 
 
@@ -94,6 +100,36 @@ def test_without_a_gate_what_demands_a_licence_is_set_aside_and_the_others_serve
     assert [failure.code for failure in kept.registry.failures] == ["LICENSE_MISSING"]
     with pytest.raises(LicenseError, match=ISSUER):
         kept.registry.lease(["default"], "colours")
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (
+            IdentityError("/home/x/identity.json: expected this install's identity, found a damaged one."),
+            IdentityError.code,
+        ),
+        (OSError(5, "Input/output error"), OnsightError.code),
+        (OverflowError("date value out of range"), OnsightError.code),
+    ],
+    ids=["a damaged identity", "a disk that fails", "a fault of ours"],
+)
+def test_a_licence_that_cannot_be_judged_keeps_its_model_back_and_no_other(
+    install: Install, fault: Exception, code: str
+) -> None:
+    demanding(install)
+    install.add_bundle("free.onsight", name="free")
+    gate = ChangingGate()
+    gate.fault = fault
+    kept = Kept(install, gate)
+    kept.keeper.look()
+    assert kept.names == ["free"]
+    (failure,) = kept.registry.failures
+    assert (failure.name, failure.code) == ("colours", code)
+    assert "/home" not in failure.reason
+    gate.fault = None
+    kept.keeper.look(forced=True)
+    assert kept.names == ["colours", "free"]
 
 
 def test_a_licence_that_ends_stops_its_model_within_the_hour_and_one_that_is_renewed_starts_it(
