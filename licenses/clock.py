@@ -25,6 +25,7 @@ log = logging.getLogger("onsight.licenses")
 
 RELEASED: Final = datetime(2026, 11, 27, tzinfo=UTC)  # this version; set anew with each
 FILE_NAME: Final = "clock.json"  # a server's watcher takes no notice of files that begin so
+RESETS_NAME: Final = "clock-resets.log"
 BEHIND: Final = timedelta(hours=24)  # from here on it is told of
 STORE_EVERY: Final = timedelta(hours=1)
 _MAX_BYTES: Final = 1024
@@ -74,11 +75,13 @@ class Clock:
         return Reading(max(now, floor), max(timedelta(), floor - now))
 
     def reset(self) -> datetime | None:
-        """Forget the mark, and return it; signed dates go on counting. Raises OSError."""
+        """Forget the mark, and return it; signed dates go on counting. Written down beside it. Raises OSError."""
         stored = self._stored()
+        if stored is not None:
+            with self._path.with_name(RESETS_NAME).open("a") as file:
+                file.write(f"{text_of(self._now())} forgot {text_of(stored)}\n")
         self._mark = None
         self._path.unlink(missing_ok=True)
-        log.warning("clock mark forgotten", extra={"mark": stored and text_of(stored)})
         return stored
 
     def _stored(self) -> datetime | None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from licenses.claims import Action, Binding, text_of
+from licenses.claims import Action, Binding, document_facts, text_of
 from licenses.clock import RELEASED, Clock, Reading, utc_now
 from licenses.errors import LicenseError
 from licenses.host import Factors, host_factors
@@ -77,6 +77,22 @@ class Holding:
         if self.error is not None:
             return self.error.exit_code
         return self.standing.state.exit_code if self.standing is not None else 0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As JSON; of the host's hashes nothing."""
+        claims = None if self.license is None else self.license.claims
+        end = None if claims is None else claims.grace_end
+        return {
+            "name": self.name,
+            "issuer": self.issuer,
+            "issuer_name": self.issuer_name,
+            "state": self.state,
+            "days_left": None if self.standing is None else self.standing.days_left,
+            "grace_until": None if end is None else text_of(end),
+            "reason": None if self.error is None else str(self.error),
+            "claims": None if claims is None else document_facts(claims),
+        }
 
 
 def most_pressing(holdings: Sequence[Holding]) -> Holding:
@@ -154,12 +170,14 @@ class LicenseGate:
         found = []
         for license_ in self._current(held, reading.now):
             reason = held.reason_revoked(license_)
-            error = revoked(license_, reason) if reason is not None else self._elsewhere(license_)
-            name = held.rings[license_.issuer].name
-            stands = standing(license_.claims, reading.now)
-            found.append(Holding(license_.claims.lic_id, license_.issuer, name, license_, stands, error))
+            error = revoked(license_, reason) if reason is not None else self.misfit(license_)
+            found.append(_holding(license_, held.rings[license_.issuer].name, reading, error))
         found.sort(key=lambda each: (each.name, each.issuer))
         return *found, *(Holding(each.file, None, None, None, None, each.error) for each in held.problems)
+
+    def preview(self, license_: License, issuer_name: str) -> Holding:
+        """How a licence that is not installed would stand here."""
+        return _holding(license_, issuer_name, self._reading(self._store.read()), self.misfit(license_))
 
     @property
     def clock_behind(self) -> timedelta:
@@ -204,9 +222,9 @@ class LicenseGate:
         reason = held.reason_revoked(license_)
         if reason is not None:
             return _REVOKED, revoked(license_, reason)
-        return _HOST, self._elsewhere(license_)
+        return _HOST, self.misfit(license_)
 
-    def _elsewhere(self, license_: License) -> LicenseError | None:
+    def misfit(self, license_: License) -> LicenseError | None:
         """Why the licence is not for this install and host; None where it is."""
         binding = license_.claims.binding
         if binding.mode == "none":
@@ -239,6 +257,11 @@ class LicenseGate:
             self._factors = now_s, identity.hashed(self._host_factors())
         here = self._factors[1]
         return [kind for kind, hashes in binding.factors.items() if set(hashes) & set(here.get(kind, ()))]
+
+
+def _holding(license_: License, issuer_name: str, reading: Reading, error: LicenseError | None) -> Holding:
+    stands = standing(license_.claims, reading.now)
+    return Holding(license_.claims.lic_id, license_.issuer, issuer_name, license_, stands, error)
 
 
 # How far a licence came; the furthest of several says why none allows it.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from flask import Blueprint
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from licenses.claims import document_facts, text_of
-from licenses.gate import Holding
 from server.auth import requires
 from server.context import context
 from server.openapi.describe import Group, described
@@ -65,20 +63,5 @@ def held() -> LicenseList:
         return {"clock_behind_s": 0.0, "licenses": []}
     return {
         "clock_behind_s": entitlement.clock_behind.total_seconds(),
-        "licenses": [_describe(holding) for holding in entitlement.holdings],
-    }
-
-
-def _describe(holding: Holding) -> HeldLicense:
-    claims = None if holding.license is None else holding.license.claims
-    end = None if claims is None else claims.grace_end
-    return {
-        "name": holding.name,
-        "issuer": holding.issuer,
-        "issuer_name": holding.issuer_name,
-        "state": holding.state,
-        "days_left": None if holding.standing is None else holding.standing.days_left,
-        "grace_until": None if end is None else text_of(end),
-        "reason": None if holding.error is None else str(holding.error),
-        "claims": None if claims is None else document_facts(claims),
+        "licenses": [cast(HeldLicense, holding.facts) for holding in entitlement.holdings],
     }

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from vendor import Vendor, install
 
-from licenses.clock import FILE_NAME, RELEASED, Clock
+from licenses.clock import FILE_NAME, RELEASED, RESETS_NAME, Clock
 from licenses.errors import LicenseError
 from licenses.gate import LicenseGate
 
@@ -136,13 +135,14 @@ def test_a_mark_that_cannot_be_kept_stops_nothing(tmp_path: Path) -> None:
     assert host.clock().read([NOW + DAY]).now == NOW + DAY
 
 
-def test_a_reset_drops_the_mark_alone_and_is_logged(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_reset_drops_the_mark_alone_and_is_written_down(host: Host) -> None:
     clock = host.clock()
     host.folder.joinpath(FILE_NAME).write_text(json.dumps({"mark": "2040-01-01T00:00:00Z"}))
     assert clock.read([NOW + DAY]).now.year == 2040
-    with caplog.at_level(logging.WARNING):
-        assert clock.reset() == datetime(2040, 1, 1, tzinfo=UTC)
-    assert "clock mark forgotten" in caplog.text
+    assert clock.reset() == datetime(2040, 1, 1, tzinfo=UTC)
+    assert clock.reset() is None
+    log = (host.folder / RESETS_NAME).read_text()
+    assert log == "2030-06-01T00:00:00Z forgot 2040-01-01T00:00:00Z\n"
     assert clock.read([NOW + DAY]).now == NOW + DAY
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from licenses.errors import LicenseError
-from onsight.commands.license import issuing, own
+from onsight.commands.license import holding, issuing, own
 from onsight.commands.license.keyring import keyring
 
 
@@ -43,6 +43,10 @@ def crl() -> None:
     """Revocation lists: which licences count no longer, though their signature holds."""
 
 
-for _each in (own.identity, own.request, issuing.issue, issuing.list_issued, keyring):
+for _each in (
+    own.identity, own.request, holding.install, holding.status, holding.verify, holding.transfer, holding.clock_reset,
+    issuing.issue, issuing.list_issued, keyring,
+):  # fmt: skip
     command.add_command(_each)
-crl.add_command(issuing.issue_crl)
+for _each in (issuing.issue_crl, holding.install_crl):
+    crl.add_command(_each)

@@ -21,6 +21,10 @@ OUT = click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", callback=_with_folder,
     help="The file.  [default: stdout]",
 )  # fmt: skip
+OUT_REQUIRED = click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", callback=_with_folder, required=True,
+    help="The file.",
+)  # fmt: skip
 
 
 def read_file(path: Path) -> bytes:
