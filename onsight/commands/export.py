@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     help="Encrypt it for the install that wrote this licence request, or has this key; repeat for several. Nobody else"
     " can open it, not even this install.",
 )  # fmt: skip
+@click.option("--license-required", is_flag=True, help="Serves only where a licence of the issuer is installed.")
+@click.option("--issuer", metavar="ID", help="With --license-required: whose, if not this install's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(
     run_folder: Path,
@@ -61,6 +64,8 @@ def command(
     min_agreement: float,
     require_variants: bool,
     recipients: tuple[str, ...],
+    license_required: bool,
+    issuer: str | None,
     as_json: bool,
 ) -> None:
     """Export RUN as a bundle, one file: the model as ONNX, its facts, and answers to prove itself by where it runs.
@@ -75,23 +80,28 @@ def command(
     from bundle.home import OnsightHome
     from bundle.manifest import GateLimits
     from exporter.export import export_run
+    from exporter.writing import default_name
     from licenses.recipient import read_recipient
+    from onsight.issuing import license_demand
     from onsight.signing import own_key
     from onsight.terminal import TerminalReporter
     from trainer.backbone_store import BackboneStore
     from trainer.run import Run
 
+    if issuer is not None and not license_required:
+        raise click.UsageError("--issuer: expected --license-required with it.")
     sealed_for = [read_recipient(each) for each in recipients]
     home = OnsightHome.from_environment()
     if backbone is not None:
         backbone = BackboneStore(home.backbones_dir).resolve(backbone)
     key = own_key(home)
+    demand = license_demand(home, name or default_name(out), datetime.now(UTC), issuer) if license_required else None
     with TerminalReporter() as reporter:
         exported = export_run(
             Run(run_folder), out, key, choice=choice, name=name, version=model_version, images=images,
             backbone=backbone, variants=[part.strip() for part in variants.split(",")],
             limits=GateLimits(max_loss=max_loss, min_agreement=min_agreement), require_variants=require_variants,
-            recipients=sealed_for, step=reporter.step,
+            license=demand, recipients=sealed_for, step=reporter.step,
         )  # fmt: skip
     for each in exported.left_out:
         click.echo(f"warning: {each.name} is left out: {each.reason}.", err=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from onsight_process import Finished, Onsight
+from tiny_runs import TinyRun
 
 from bundle.home import OnsightHome
 from bundle.keys import SigningKey
@@ -218,6 +220,21 @@ def test_who_holds_a_licence_to_export_may_demand_one_in_the_issuers_name(
         license_demand(build_host, "cards", now, issuer)
     assert refused.value.code == "LICENSE_NOT_ENTITLED"
     assert not build_host.issuer_dir.exists()
+
+
+@pytest.mark.slow
+def test_an_exported_bundle_names_the_issuer_whose_licence_it_takes(
+    onsight: Onsight, home: OnsightHome, single_run: TinyRun, tmp_path: Path
+):
+    done = onsight("export", single_run.run.folder, "--out", "m.onsight", "--license-required")
+    assert done.code == 0, done.stderr
+    issuer = Issuer.load(home.issuer_dir).ring.issuer
+    with zipfile.ZipFile(tmp_path / "m.onsight") as bundle:
+        assert json.loads(bundle.read("manifest.json"))["license"] == {"issuer": issuer}
+    stranger = OnsightHome(tmp_path / "stranger")
+    arguments = ("export", single_run.run.folder, "--out", "n.onsight", "--license-required", "--issuer", issuer)
+    assert "expected a licence of issuer" in onsight(*arguments, home=stranger).error
+    assert not (tmp_path / "n.onsight").exists()
 
 
 # Wrong input
