@@ -18,7 +18,7 @@ from bundle.keys import SigningKey
 from bundle.manifest import BackboneFacts, DatasetFacts, Imported, Manifest, PreprocessSpec, Task
 from bundle.preprocess import preprocess
 from bundle.reasons import first_line
-from exporter.errors import ExportError
+from exporter.errors import ExportError, ParityError
 from exporter.evidence import GOLDEN_IMAGES, PARITY_IMAGES, golden_bytes
 from exporter.importing.held_out import HeldOut, measure_held_out
 from exporter.importing.labels import fit_labels, read_labels
@@ -31,6 +31,7 @@ from exporter.parity import Reference, cpu_infer, prove_parity
 from exporter.writing import GOLDEN_FILE, MODEL_FILE, Step, checked_names, draft_manifest, write_bundle
 
 STEPS = 6
+VALUE_TOLERANCE = 1e-5  # of the largest value
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,25 @@ def _runs(source: Path, original: Original, images: NDArray[np.uint8]) -> Infer:
 def _reference(original: Original, contents: list[bytes], spec: PreprocessSpec) -> Reference:
     """What the original says of the images, prepared without a part of the graph that is to be proven."""
     images = np.stack([preprocess(data, spec) for data in contents])
-    parts = [original.answer(original.preprocessing.values(images[i : i + 16])) for i in range(0, len(images), 16)]
+    parts = [original.answer(_values(original, images[i : i + 16])) for i in range(0, len(images), 16)]
     logits = np.concatenate([part[1] for part in parts])
     given = [part[0] for part in parts if part[0] is not None]
     probabilities = np.concatenate(given) if given else probabilities_from_logits(logits, original.task)
     return Reference(images, probabilities, logits, logits)
+
+
+def _values(original: Original, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """float32 (N,H,W,3) that the original takes, by the formula; to the graph's last bit where it rounds to steps.
+
+    There one bit may be a step of a pixel, which a network turns into 0.1 of a probability: that says nothing of the
+    graph.
+    """
+    values = original.preprocessing.values(images)
+    if not original.quantised:
+        return values
+    in_graph = original.preprocessing.values_in_graph(images)
+    if not np.allclose(in_graph, values, rtol=0, atol=VALUE_TOLERANCE * max(1.0, float(np.abs(values).max()))):
+        raise ParityError(
+            "expected the graph to prepare pixels by the formula, found other values. Nothing was written."
+        )
+    return in_graph

@@ -186,6 +186,11 @@ def _check_operators(path: Path, model: onnx.ModelProto) -> None:
     local = {(function.domain, function.name) for function in model.functions}
     bodies = [node for function in model.functions for node in function.node]
     nodes = [node for graph in graphs_of(model.graph) for node in graph.node] + bodies
+    if any(node.op_type == "DynamicQuantizeLinear" for node in nodes):
+        raise ExportError(
+            f"{path}: expected an answer that depends on one image alone, found DynamicQuantizeLinear, which rounds by"
+            " all images of a batch. Quantise the model statically instead, as QDQ."
+        )
     custom = sorted(
         {
             f"{node.domain}.{node.op_type}"

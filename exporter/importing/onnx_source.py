@@ -49,7 +49,7 @@ def open_onnx(
     pixels = preprocessing.values(generated_pixels(height, width, 4))
     raw, _ = scores(pixels)
     form, found = _form(path, given, raw, output, task)
-    chosen = _task(path, given if form == "probabilities" else None, found, task)
+    chosen = _task(path, None if output == "logits" else given.activation, found, task)
     outputs = raw.shape[1]
     is_half = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer) or (
         taken.dtype == "float16"
@@ -59,7 +59,8 @@ def open_onnx(
     if taken.batch is not None:
         notes.append(f"the batch was fixed at {taken.batch} and is of any size now")
     kinds = {node.op_type for graph in graphs_of(model.graph) for node in graph.node}
-    if kinds & {"DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}:
+    quantised = bool(kinds & {"DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
+    if quantised:
         notes.append("the model is quantised: another CPU may round it otherwise, and refuse it by its golden answers")
     try:
         graph = wrap(
@@ -87,6 +88,7 @@ def open_onnx(
         tolerance=HALF_TOLERANCE if is_half else TOLERANCE,
         logit_tolerance=HALF_LOGIT_TOLERANCE if is_half else LOGIT_TOLERANCE,
         fixed_batch=taken.batch,
+        quantised=quantised,
         notes=notes,
     )
 
@@ -190,6 +192,12 @@ def _form(
     path: Path, given: Output, raw: NDArray[np.float32], asked: OutputForm | None, task: Task | None
 ) -> tuple[OutputForm, str]:
     """What the output is, and how that is known."""
+    within = bool(np.isfinite(raw).all() and ((raw >= 0) & (raw <= 1)).all())
+    if asked == "probabilities" and not within:
+        raise ExportError(
+            f"{path}: output {given.name}: expected probabilities, as --output says, found values from"
+            f" {raw.min():.3g} to {raw.max():.3g}. Leave --output out, or say --output logits."
+        )
     if asked is not None:
         end = given.activation if asked == "probabilities" and given.activation else None
         return asked, "as you said" + (f", a {end} at the end" if end else "")
@@ -197,7 +205,6 @@ def _form(
         return "probabilities", f"a {given.activation} at the end"
     if given.activation == "LogSoftmax":
         return "logits", "a LogSoftmax at the end"
-    within = bool(np.isfinite(raw).all() and ((raw >= 0) & (raw <= 1)).all())
     if within and raw.shape[1] > 1 and bool((np.abs(raw.sum(axis=1) - 1) < _SUMS_TO_ONE).all()):
         return "probabilities", "every answer adds up to 1"
     if within and float(np.ptp(raw)) > 0:
@@ -208,9 +215,10 @@ def _form(
     return "logits", "no Softmax or Sigmoid at the end"
 
 
-def _task(path: Path, given: Output | None, found: str, asked: Task | None) -> Task:
-    activation = given.activation if given is not None else None
-    says = {"Softmax": Task.SINGLE_LABEL, "Sigmoid": Task.MULTI_LABEL}.get(activation or "")
+def _task(path: Path, activation: str | None, found: str, asked: Task | None) -> Task:
+    """activation: at the end, None where the user says that it does not count."""
+    tasks = {"Softmax": Task.SINGLE_LABEL, "LogSoftmax": Task.SINGLE_LABEL, "Sigmoid": Task.MULTI_LABEL}
+    says = tasks.get(activation or "")
     if says is None and "adds up to 1" in found:
         says = Task.SINGLE_LABEL
     if says is not None and asked is not None and says is not asked:

@@ -22,7 +22,7 @@ class Original:
 
     sha256: of its files.  graph: ONNX bytes in the shipped form.  labels: what it says itself, or None.  output: what
     its own output is, and how that was found.  tolerance, logit_tolerance: of the proof; wider for half precision.
-    fixed_batch: what the original's batch was fixed at, if it was.
+    fixed_batch: what the original's batch was fixed at, if it was.  quantised: whether it rounds its input to steps.
     """
 
     kind: Literal["onnx", "transformers"]
@@ -41,4 +41,5 @@ class Original:
     tolerance: float
     logit_tolerance: float
     fixed_batch: int | None = None
+    quantised: bool = False
     notes: list[str] = field(default_factory=list)

@@ -63,6 +63,12 @@ class Preprocessing(Frozen):
         result: NDArray[np.float32] = ((scaled - np.asarray(self.mean)) / np.asarray(self.std)).astype(np.float32)
         return result
 
+    def values_in_graph(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same to the last bit as the wrapped graph's nodes compute them, in 32 bits."""
+        pixels = images if self.channels == "rgb" else images[..., ::-1]
+        factor, shift = (each.astype(np.float32) for each in self.factors())
+        return pixels.astype(np.float32) if self.leaves_values else pixels.astype(np.float32) * factor + shift
+
     def spec(self, height: int, width: int) -> PreprocessSpec:
         """The bundle's part of it."""
         return PreprocessSpec(height=height, width=width, resize=self.resize, crop_fraction=self.crop_fraction)

@@ -1,4 +1,5 @@
-"""A run with a backbone, small enough to be made anew: a real `transformers` folder of a random residual network."""
+"""A run with a backbone, small enough to be made anew: a real `transformers` folder of a random residual network. And
+labels for foreign models."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from foreign_models import LABELS
 from tiny_runs import TinyRun, write_class_folders
 
 from trainer.progress import SilentReporter
@@ -34,3 +36,10 @@ def backbone_run(backbone_folder: Path, tmp_path_factory: pytest.TempPathFactory
     recipe = Recipe(images=str(images), backbone=str(backbone_folder), epochs=5, hidden_units=8, threads=1)
     train(recipe, root / "run", root / "cache", SilentReporter())
     return TinyRun(root / "run", images)
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.txt"
+    path.write_text("\n".join(LABELS) + "\n", encoding="utf-8")
+    return path

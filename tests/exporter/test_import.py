@@ -1,191 +1,29 @@
-"""Foreign models become bundles: the same answers as the original's, whatever its form, or a refusal that says why."""
+"""Foreign models become bundles: labels, preprocessing, figures, the command, transformers folders."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from exporting import refused
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from foreign_models import LABELS, bundle_answers, classifier
 from onsight_process import Onsight
 from onsight_server import onsight_serve
 from tiny_runs import EXPORTED_AT, write_class_folders
 
 from bundle.archive import read_archive
-from bundle.decide import probabilities_from_logits
 from bundle.keys import SigningKey
-from bundle.manifest import Task, parse_manifest
 from bundle.preprocess import preprocess
 from exporter.errors import ExportError
-from exporter.importing.make import ImportedModel, import_model
+from exporter.importing.make import import_model
 from exporter.importing.preprocessing import PRESETS, Preprocessing, read_preprocessing
 from exporter.importing.proof_images import generated_files
 from exporter.parity import cpu_infer
 
-EDGE = 16
-LABELS = ("blue", "grün", "red, dark")
 MOBILENET = Path(__file__).resolve().parents[3] / "shared" / "data" / "weights" / "mobilenet_v2_imagenet"
-
-
-def classifier(
-    path: Path,
-    *,
-    layout: str = "nchw",
-    dtype: int = TensorProto.FLOAT,
-    batch: int | str = "n",
-    end: str | None = None,
-    edge: int | str = EDGE,
-    reshape: list[int] | None = None,
-    domain: str = "",
-    channels: int = 3,
-    token: bool = False,
-) -> Path:
-    """A convolution, a pooling, a matrix product: what classifiers are made of, in the form that is asked for."""
-    random = np.random.default_rng(5)
-    half = dtype == TensorProto.FLOAT16
-    kind = np.float16 if half else np.float32
-    weights = {
-        "kernel": random.normal(0, 0.3, (8, channels, 3, 3)).astype(kind),
-        "product": random.normal(0, 1.0, (8, 3)).astype(kind),
-    }
-    shape = [batch, channels, edge, edge] if layout == "nchw" else [batch, edge, edge, channels]
-    nodes, last = [], "images"  # a name that is also one of ours
-    if dtype == TensorProto.UINT8:
-        nodes += [
-            helper.make_node("Cast", [last], ["floats"], to=TensorProto.FLOAT),
-            helper.make_node("Div", ["floats", "full"], ["scaled"]),
-        ]
-        weights["full"] = np.array(255, np.float32)
-        last = "scaled"
-    if layout == "nhwc":
-        nodes.append(helper.make_node("Transpose", [last], ["planes"], perm=[0, 3, 1, 2]))
-        last = "planes"
-    nodes += [
-        helper.make_node("Conv", [last, "kernel"], ["convolved"], domain=domain),
-        helper.make_node("Relu", ["convolved"], ["bent"]),
-        helper.make_node("GlobalMaxPool", ["bent"], ["pooled"]),
-    ]
-    if reshape is None:
-        nodes.append(helper.make_node("Flatten", ["pooled"], ["features"]))
-    else:
-        weights["shape"] = np.array(reshape, np.int64)
-        nodes.append(helper.make_node("Reshape", ["pooled", "shape"], ["features"]))
-    if token:  # laid out for one image, as a class token is by an export with a fixed batch
-        weights |= {"token": np.ones((1, 8), kind), "product": random.normal(0, 1.0, (16, 3)).astype(kind)}
-        nodes.append(helper.make_node("Concat", ["features", "token"], ["joined"], axis=1))
-    nodes.append(helper.make_node("MatMul", ["joined" if token else "features", "product"], ["scores"]))
-    out = "scores"
-    if end == "Softmax by hand":
-        nodes += [
-            helper.make_node("Exp", ["scores"], ["powers"]),
-            helper.make_node("ReduceSum", ["powers", "axes"], ["sum"], keepdims=1),
-            helper.make_node("Div", ["powers", "sum"], ["logits"]),
-        ]
-        weights["axes"] = np.array([1], np.int64)
-        out = "logits"
-    elif end is not None:
-        nodes.append(helper.make_node(end, ["scores"], ["logits"]))
-        out = "logits"
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("images", dtype, shape)],
-        [helper.make_tensor_value_info(out, TensorProto.FLOAT16 if half else TensorProto.FLOAT, [batch, 3])],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    opsets = [helper.make_opsetid("", 17)] + ([helper.make_opsetid(domain, 1)] if domain else [])
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
-    return path
-
-
-@pytest.fixture
-def labels(tmp_path: Path) -> Path:
-    path = tmp_path / "labels.txt"
-    path.write_text("\n".join(LABELS) + "\n", encoding="utf-8")
-    return path
-
-
-def original_answers(path: Path, prepared: Preprocessing, layout: str, dtype: str) -> NDArray[Any]:
-    """What ONNX Runtime says of the generated images, one at a time, from the file as it is."""
-    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    answers = []
-    for data in generated_files(8):
-        pixels = preprocess(data, prepared.spec(EDGE, EDGE))[None].astype(np.float64)
-        if prepared.channels == "bgr":
-            pixels = pixels[..., ::-1]
-        values = (pixels * prepared.scale - np.asarray(prepared.mean)) / np.asarray(prepared.std)
-        values = values.transpose(0, 3, 1, 2) if layout == "nchw" else values
-        answers.append(session.run(None, {"images": np.ascontiguousarray(values.astype(dtype))})[0])
-    return np.concatenate(answers).astype(np.float32)
-
-
-def bundle_answers(made: ImportedModel, spec_of: Preprocessing) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    files = read_archive(made.path)
-    assert parse_manifest(files["manifest.json"]) == made.manifest
-    infer = cpu_infer(files["model.onnx"])
-    return infer(np.stack([preprocess(data, spec_of.spec(EDGE, EDGE)) for data in generated_files(8)]))
-
-
-FORMS = {
-    "float NCHW logits": ({}, "imagenet", Task.SINGLE_LABEL, 1e-5),
-    "float NHWC logits": ({"layout": "nhwc"}, "imagenet", Task.SINGLE_LABEL, 1e-5),
-    "blue first": ({}, "bgr-caffe", Task.SINGLE_LABEL, 1e-5),
-    "Softmax": ({"end": "Softmax"}, "inception", Task.SINGLE_LABEL, 1e-5),
-    "Softmax by hand": ({"end": "Softmax by hand"}, "unit", Task.SINGLE_LABEL, 1e-5),
-    "Sigmoid": ({"end": "Sigmoid"}, "clip", Task.MULTI_LABEL, 1e-5),
-    "batch of one": ({"batch": 1}, "imagenet", Task.SINGLE_LABEL, 1e-5),
-    "batch of one in a Reshape": ({"batch": 1, "reshape": [1, -1]}, "imagenet", Task.SINGLE_LABEL, 1e-5),
-    "batch of four in a Reshape": ({"batch": 4, "reshape": [4, 8]}, "imagenet", Task.SINGLE_LABEL, 1e-5),
-    "float16": ({"dtype": TensorProto.FLOAT16}, "unit", Task.SINGLE_LABEL, 1e-2),
-    "uint8 NHWC": ({"dtype": TensorProto.UINT8, "layout": "nhwc"}, None, Task.SINGLE_LABEL, 1e-5),
-    "uint8 NCHW": ({"dtype": TensorProto.UINT8}, "raw-0-255", Task.SINGLE_LABEL, 1e-5),
-}
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_a_graph_of_any_form_answers_in_its_bundle_as_it_does_alone(
-    form: str, tmp_path: Path, labels: Path, maker_key: SigningKey
-) -> None:
-    made_as, preset, task, tolerance = FORMS[form]
-    source = classifier(tmp_path / "m.onnx", **made_as)
-    prepared = PRESETS[preset] if preset else PRESETS["raw-0-255"]
-    made = import_model(
-        source, tmp_path / "m.onsight", maker_key, labels=labels, preprocessing=PRESETS[preset] if preset else None
-    )
-    manifest = made.manifest
-    assert (manifest.task, manifest.labels) == (task, LABELS)
-    assert manifest.thresholds == ((0.5,) * 3 if task is Task.MULTI_LABEL else (0.0,) * 3)
-    parity = manifest.variants[0].parity
-    assert (parity.images, parity.batch_sizes, parity.tolerance) == (32, (1, 2, 7, 32), tolerance)
-    assert manifest.imported is not None
-    assert manifest.imported.proof_images == "generated"
-    if isinstance(made_as.get("batch"), int):
-        return  # the original takes that batch alone; the proof above has compared them
-    dtype = {TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8"}.get(made_as.get("dtype"), "float32")
-    expected = original_answers(source, prepared, made_as.get("layout", "nchw"), dtype)
-    probabilities, logits = bundle_answers(made, prepared)
-    if made_as.get("end"):
-        assert manifest.imported.output == "probabilities"
-        np.testing.assert_allclose(probabilities, expected, atol=tolerance)
-    else:
-        assert manifest.imported.output == "logits"
-        np.testing.assert_allclose(probabilities, probabilities_from_logits(expected, task), atol=tolerance)
-        np.testing.assert_allclose(logits, expected, rtol=1e-2 if dtype == "float16" else 1e-4, atol=tolerance)
-
-
-def test_an_output_is_what_the_user_says_it_is(tmp_path: Path, labels: Path, maker_key: SigningKey) -> None:
-    source = classifier(tmp_path / "m.onnx", end="Softmax")
-    unit = PRESETS["unit"]
-    made = import_model(
-        source, tmp_path / "m.onsight", maker_key, labels=labels, preprocessing=unit, output="logits"
-    )  # fmt: skip
-    np.testing.assert_allclose(bundle_answers(made, unit)[1], original_answers(source, unit, "nchw", "float32"), 1e-5)
 
 
 def test_the_same_model_gives_the_same_graph(tmp_path: Path, labels: Path, maker_key: SigningKey) -> None:
@@ -213,29 +51,22 @@ def test_weights_beside_the_file_are_taken_in_and_missed_where_absent(
         import_model(tmp_path / "m.onnx", out, maker_key, labels=labels, preprocessing=unit)
 
 
-REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "no preprocessing": ({}, {"preprocessing": None}, "how its float32 pixels are prepared.* imagenet"),
-    "custom operators": ({"domain": "maker.ops"}, {}, "standard ONNX operators, found maker.ops.Conv"),
-    "grey-scale": ({"channels": 1}, {}, "expected 3 colour channels, found"),
-    "normalised uint8": ({"dtype": TensorProto.UINT8}, {}, "is uint8 and takes pixels as they are"),
-    "another size": ({}, {"preprocessing": Preprocessing(height=32, width=32)}, "the height of the preprocessing, 32"),
-    "no size": ({"edge": "e"}, {"preprocessing": Preprocessing()}, "takes any height"),
-    "batch built in": ({"batch": 1, "token": True}, {}, "batch is fixed at 1, and built in too deep .* dynamic batch"),
-    "another task": ({"end": "Softmax"}, {"task": Task.MULTI_LABEL}, "expected a multi_label model as --task says"),
-    "no such output": ({}, {"output_name": "heat"}, "expected an output 'heat', found scores"),
-    "a bad name": ({}, {"name": "a/b"}, "model name"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSALS)
-def test_what_cannot_be_served_is_refused_and_nothing_written(
-    case: str, tmp_path: Path, labels: Path, maker_key: SigningKey
+@pytest.mark.parametrize(("outputs", "named", "first"), [(1001, 1000, "background"), (1000, 1001, "label 1")])
+def test_a_background_class_is_added_or_left_out_with_a_note(
+    outputs: int, named: int, first: str, tmp_path: Path, maker_key: SigningKey
 ) -> None:
-    made_as, options, match = REFUSALS[case]
-    source = classifier(tmp_path / "m.onnx", **made_as)
-    out = tmp_path / "m.onsight"
-    with refused(ExportError, match, out):
-        import_model(source, out, maker_key, **{"labels": labels, "preprocessing": PRESETS["imagenet"], **options})
+    """ImageNet has 1,000 labels; some makers count one for what is none of them."""
+    names = [f"label {number}" for number in range(named)]
+    if named > outputs:
+        names[0] = "Background"
+    (tmp_path / "l.txt").write_text("\n".join(names))
+    made = import_model(
+        classifier(tmp_path / "m.onnx", outputs=outputs), tmp_path / "m.onsight", maker_key,
+        labels=tmp_path / "l.txt", preprocessing=PRESETS["unit"],
+    )  # fmt: skip
+    assert len(made.manifest.labels) == outputs
+    assert (made.manifest.labels[0], made.manifest.labels[-1]) == (first, names[-1])
+    assert any(note.startswith(f"{outputs} outputs and {named} labels") for note in made.notes)
 
 
 def test_labels_must_be_as_many_as_outputs(tmp_path: Path, maker_key: SigningKey) -> None:
