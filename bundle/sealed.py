@@ -93,8 +93,11 @@ def is_sealed(file: BinaryIO) -> bool:
 def write_sealed(file: BinaryIO, plain: bytes | memoryview, recipients: Sequence[Recipient]) -> None:
     """Write `plain` (at least one byte) so that each of the recipients, and nobody else, can read it.
 
-    Two writings of equal bytes differ: the keys are fresh. Raises MalformedBundle for a recipient that cannot be.
+    A key that comes twice is named once. Two writings of equal bytes differ: the keys are fresh. Raises MalformedBundle
+    for a recipient that cannot be.
     """
+    named_last = sorted(recipients, key=lambda each: bool(each.install))
+    recipients = list({each.public_key: each for each in named_last}.values())
     if not 0 < len(recipients) <= MAX_RECIPIENTS:
         _refuse("recipients", f"1 to {MAX_RECIPIENTS} of them", f"{len(recipients)}", "Seal it in several files.")
     ephemeral = X25519PrivateKey.generate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 from collections.abc import Callable
@@ -79,6 +80,17 @@ def test_each_of_several_recipients_opens_it(signed_bundle: SignedBundle, tmp_pa
         assert load_bundle(path, made.trust, opener=lambda key=key: key).files == made.files
     with pytest.raises(WrongRecipient, match="with key"):
         load_bundle(path, made.trust, opener=X25519PrivateKey.generate)
+
+
+def test_a_recipient_who_is_given_twice_is_named_once() -> None:
+    file = io.BytesIO()
+    twice = [recipient(HERE, "office-7"), recipient(ELSEWHERE), recipient(HERE)]
+    write_sealed(file, b"plain", twice)
+    (length,) = sealed._LENGTH.unpack_from(file.getvalue(), len(MAGIC))
+    header = json.loads(file.getvalue()[len(MAGIC) + sealed._LENGTH.size :][:length])
+    assert sorted(each["install"] for each in header["recipients"]) == ["", "office-7"]
+    for key in (HERE, ELSEWHERE):
+        assert SealedReader(file, "x", lambda key=key: key, 100).read() == b"plain"  # type: ignore[misc]
 
 
 def test_every_byte_of_the_header_and_thousands_of_the_rest_flipped_are_refused(
