@@ -19,12 +19,12 @@ Action = Literal["download", "serve", "export", "train"]
 ACTIONS: Final[tuple[Action, ...]] = ("download", "serve", "export", "train")
 EVERY_MODEL: Final = "*"
 MAX_GRACE_DAYS: Final = 3650
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIME = re.compile(r"[0-8]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # years can be added to any of them
 
 
 def time_of(value: object) -> datetime:
     """`2026-01-02T03:04:05Z`, or an aware datetime, as UTC in whole seconds. Raises ValueError."""
-    if isinstance(value, datetime) and value.tzinfo is not None:
+    if isinstance(value, datetime) and value.tzinfo is not None and value.year < 9000:
         return value.astimezone(UTC).replace(microsecond=0)
     if isinstance(value, str) and _TIME.fullmatch(value):
         return datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -1,9 +1,10 @@
 """What time it is at least, so that setting the host's clock back revives no licence.
 
-The floor is the latest of the dates that are known to have been (of licences, key rings, revocation lists, this build)
-and of a stored mark. The mark grows by monotonic time alone: the host's clock, which may be years ahead for an hour,
-never raises it. Time is the later of clock and floor. A clock that lies behind is told of and stops nothing. The mark
-is one small file; where it cannot be read or written, signed dates alone count.
+The floor is the latest of the dates that are known to have been (of licences, key rings, revocation lists, this
+version) and of a stored mark. A model's date is none of them: a maker's clock that is ahead must not end a customer's
+licences. The mark grows by monotonic time alone: the host's clock, which may be years ahead for an hour, never raises
+it. Time is the later of clock and floor. A clock that lies behind is told of and stops nothing. The mark is one small
+file; where it cannot be read or written, signed dates alone count.
 """
 
 from __future__ import annotations
@@ -48,11 +49,16 @@ class Reading:
 
 
 class Clock:
-    """folder: of licences, where the mark is.  now: the host's clock.  monotonic: seconds that only grow."""
+    """folder: of licences, where the mark is.  now: the host's clock.  monotonic: seconds that only grow.
+
+    read_only: keep no mark.
+    """
 
     def __init__(
-        self, folder: Path, now: Callable[[], datetime] = utc_now, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, folder: Path, now: Callable[[], datetime] = utc_now, monotonic: Callable[[], float] = time.monotonic,
+        *, read_only: bool = False,
+    ) -> None:  # fmt: skip
+        self._read_only = read_only
         self._path = folder / FILE_NAME
         self._now = now
         self._monotonic = monotonic
@@ -70,7 +76,7 @@ class Clock:
         grown = [self._mark + timedelta(seconds=elapsed_s - self._marked_s)] if self._mark else []
         floor = self._mark = max(known + grown)
         self._marked_s = elapsed_s
-        if stored is None or floor - stored >= STORE_EVERY:
+        if not self._read_only and (stored is None or floor - stored >= STORE_EVERY):
             self._store(floor)
         return Reading(max(now, floor), max(timedelta(), floor - now))
 

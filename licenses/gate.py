@@ -101,22 +101,20 @@ def most_pressing(holdings: Sequence[Holding]) -> Holding:
 
 
 class LicenseGate:
-    """licenses_dir: of the install.  known: a moment that has been; the dates of files, and of models that are asked
-    about, come by themselves.
-
-    now: the host's clock.  monotonic: seconds that only grow.  factors: what tells this host from others.
+    """licenses_dir: of the install.  now: the host's clock.  monotonic: seconds that only grow.  factors: what tells
+    this host from others.  known: a moment that has been, beside the dates of licence files.  read_only: write nothing.
     """
 
     def __init__(
         self, licenses_dir: Path, *, now: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic, factors: Callable[[], Factors] = host_factors,
-        known: datetime = RELEASED,
+        known: datetime = RELEASED, read_only: bool = False,
     ) -> None:  # fmt: skip
         self._folder = licenses_dir
         self._store = LicenseStore(licenses_dir)
         self._now = now
         self._monotonic = monotonic
-        self._clock = Clock(licenses_dir, now, monotonic)
+        self._clock = Clock(licenses_dir, now, monotonic, read_only=read_only)
         self._host_factors = factors
         self._factors: tuple[float, dict[str, tuple[str, ...]]] | None = None
         self._known = known
@@ -131,8 +129,6 @@ class LicenseGate:
         nothing is taken up.  made: when the model was, as its signed manifest says.
         Raises LicenseError; where no licence of the issuer can be believed, what is wrong with the files, or MISSING.
         """
-        if made is not None:
-            self._known = max(self._known, made)
         held = self._store.read()
         reading = self._reading(held)
         allowed: list[tuple[int, License]] = []

@@ -60,18 +60,27 @@ def label_images(root: Path, files: Sequence[str], label: Label, workers: int) -
 
 
 def bundle_labeller(path: Path, home: OnsightHome, providers: tuple[str, ...]) -> tuple[Label, tuple[str, ...]]:
-    """Verify, load and prove a bundle, also one sealed for this install; its labelling function, and its labels."""
+    """Verify, load and prove a bundle, also one sealed for this install; its labelling function, and its labels.
+
+    Raises LicenseError where it demands a licence that is not held.
+    """
     from bundle.decode import ImageLimits
     from bundle.load import load_bundle
     from bundle.trust import TrustStore
     from licenses.opener import opener_of
     from server.engines.factory import EngineOptions, engine_factory
+    from server.models.entitlement import entitlement_of
     from server.models.loader import load_model
     from server.models.shelf import DEFAULT_PROJECT
 
     bundle = load_bundle(path, TrustStore(home.trust_dir), opener=opener_of(home.licenses_dir))
+    entitlement = entitlement_of(home)
+    if refusal := entitlement.refusal(bundle.manifest, bundle.manifest_sha256):
+        raise refusal
     build = engine_factory(EngineOptions(providers))
     model = load_model(bundle, DEFAULT_PROJECT, path.name, build, ImageLimits())
+    if bundle.manifest.license is not None:
+        entitlement.remember([bundle.manifest_sha256])
 
     def label(data: bytes) -> Answer:
         decision = model.predict(data).decision

@@ -28,6 +28,7 @@ from bundle.trust import TrustStore
 if TYPE_CHECKING:
     from server.engines.onnx_runtime import OnnxRuntimeEngine
 
+Refusal = Callable[[Manifest, str], OnsightError | None]
 Status = Literal["ok", "failed", "not checked", "not reached"]
 
 MEANINGS: Final = {
@@ -38,7 +39,7 @@ MEANINGS: Final = {
     "variants": "full precision may serve, and any other form only with measurements within its limits",
     "graph": "the model takes and gives what the manifest says",
     "golden replay": "this machine gives the recorded answers to the recorded images",
-    "licence": "whether a server needs somebody's licence to serve it",
+    "licence": "somebody's licence lets it serve here, where it takes one",
     "serves": "what clients would ask for",
 }
 
@@ -71,10 +72,16 @@ class Verdict:
         return all(check.status in ("ok", "not checked") for check in self.checks)
 
 
-def verify_bundle(path: Path, trust: TrustStore, opener: Opener | None = None) -> Verdict:
-    """Run every check; never raises for what is wrong with the bundle. opener: this install's key, for sealed ones."""
+def verify_bundle(
+    path: Path, trust: TrustStore, opener: Opener | None = None, refusal: Refusal | None = None
+) -> Verdict:
+    """Run every check; never raises for what is wrong with the bundle.
+
+    opener: this install's key, for sealed ones.  refusal: why this install's licences do not let it serve; None: not
+    asked.
+    """
     with ExitStack() as stack:
-        inspection = _Inspection(path, trust, opener, stack)
+        inspection = _Inspection(path, trust, opener, refusal, stack)
         return inspection.run()
 
 
@@ -83,8 +90,10 @@ class _NotChecked(Exception):
 
 
 class _Inspection:
-    def __init__(self, path: Path, trust: TrustStore, opener: Opener | None, stack: ExitStack) -> None:
-        self._path, self._trust, self._opener, self._stack = path, trust, opener, stack
+    def __init__(
+        self, path: Path, trust: TrustStore, opener: Opener | None, refusal: Refusal | None, stack: ExitStack
+    ) -> None:
+        self._path, self._trust, self._opener, self._refusal, self._stack = path, trust, opener, refusal, stack
         self._verdict = Verdict()
         self._files: dict[str, bytes] = {}
         self._signed: tuple[bytes, bytes] = (b"", b"")
@@ -216,7 +225,12 @@ class _Inspection:
         demand = self._manifest.license
         if demand is None:
             return "none needed"
-        return f"a server needs a licence of issuer {demand.issuer} that covers model {self._manifest.name}"
+        needed = f"a licence of issuer {demand.issuer} that covers model {self._manifest.name}"
+        if self._refusal is None or self._verdict.manifest_sha256 is None:
+            return f"a server needs {needed}"
+        if refusal := self._refusal(self._manifest, self._verdict.manifest_sha256):
+            raise refusal
+        return f"this install holds {needed}"
 
     def _serves(self) -> str:
         manifest = self._manifest

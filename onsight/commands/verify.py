@@ -25,9 +25,11 @@ def command(context: click.Context, bundle: Path, as_json: bool) -> None:
     from bundle.trust import TrustStore
     from licenses.opener import opener_of
     from onsight.verifying import verify_bundle
+    from server.models.entitlement import entitlement_of
 
     home = OnsightHome.from_environment()
-    verdict = verify_bundle(bundle, TrustStore(home.trust_dir), opener_of(home.licenses_dir))
+    refusal = entitlement_of(home, read_only=True).refusal
+    verdict = verify_bundle(bundle, TrustStore(home.trust_dir), opener_of(home.licenses_dir), refusal)
     manifest = verdict.manifest
     if as_json:
         document = {

@@ -22,7 +22,7 @@ from gunicorn.app.base import BaseApplication
 
 from bundle.decode import ImageLimits
 from bundle.home import OnsightHome
-from licenses.gate import LicenseGate, Usage
+from licenses.gate import Usage
 from licenses.opener import opener_of
 from server.app import create_app
 from server.auth import check_safe_to_listen
@@ -43,7 +43,7 @@ from server.logs import GunicornLogger, configure_logging
 from server.metrics import Metrics
 from server.models.changes import WAIT_S as LONGEST_CHANGE_S
 from server.models.changes import Changes
-from server.models.entitlement import Entitlement
+from server.models.entitlement import Entitlement, entitlement_of
 from server.models.keeper import Keeper
 from server.models.last_good import LastGoodStore
 from server.models.registry import Registry
@@ -221,19 +221,13 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
 
     def _new_entitlement(self) -> Entitlement:
         """What asks for licences where a model demands one."""
-        settings, home = self.settings, OnsightHome(self.settings.home)
+        settings = self.settings
 
         def usage() -> Usage:
             computed_at_once = settings.worker_count * settings.thread_count
             return Usage(servers=self._run_folder.rank, gpus=settings.gpu_count, concurrency=computed_at_once)
 
-        return Entitlement(
-            LicenseGate(home.licenses_dir),
-            home.licenses_dir,
-            home.path / "serving" / "licensed.json",
-            usage=usage,
-            announced=self._run_folder.subfolder("announced"),
-        )
+        return entitlement_of(OnsightHome(settings.home), usage, self._run_folder.subfolder("announced"))
 
     def _keep_models(self, entitlement: Entitlement) -> None:
         """In a worker, for good: load, then follow the folder."""

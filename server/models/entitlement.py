@@ -21,10 +21,11 @@ from typing import Final, Literal, Protocol
 
 from bundle.errors import OnsightError
 from bundle.files import write_atomically
+from bundle.home import OnsightHome
 from bundle.manifest import Manifest
 from licenses.claims import time_of
 from licenses.errors import LicenseError
-from licenses.gate import Holding, Usage
+from licenses.gate import Holding, LicenseGate, Usage
 from licenses.state import State
 from server.models.shelf import Fingerprint, fingerprint_of
 
@@ -48,6 +49,14 @@ class Gate(Protocol):
     @property
     def clock_behind(self) -> timedelta:
         """How far the host's clock lies behind what is known to have been."""
+
+
+def entitlement_of(
+    home: OnsightHome, usage: Callable[[], Usage] = Usage, announced: Path | None = None, *, read_only: bool = False
+) -> Entitlement:
+    """Of an installation, whose servers and commands share the memory of what served."""
+    gate, record = LicenseGate(home.licenses_dir, read_only=read_only), home.path / "serving" / "licensed.json"
+    return Entitlement(gate, home.licenses_dir, record, usage=usage, announced=announced)
 
 
 class Entitlement:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from both_clients import KINDS, Connect
 from running_server import Install, RunningServer, Served, running
+from vendor import Vendor
+from vendor import install as keep_license
 
 from bundle.home import OnsightHome
 from bundle.keys import SigningKey
@@ -44,8 +47,11 @@ def serve(install: Install, tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def served(new_install: Callable[[], Install], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server for all tests that only ask: a model, another in a project, two bad bundles, three tokens."""
+    """One server for all that only ask: a model, another in a project, two bad bundles, three tokens, a licence."""
     install = new_install()
+    now = datetime.now(UTC)
+    vendor = Vendor(tmp_path_factory.mktemp("vendor") / "issuer", now)
+    keep_license(install.home.licenses_dir, vendor.file(exp=now + timedelta(days=365)))
     install.add_bundle()
     install.add_bundle("shop/goods.onsight", name="goods")
     install.add_bundle("stranger.onsight", name="stranger", key=SigningKey.generate())

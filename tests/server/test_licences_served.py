@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import re
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from color_bundle import RED, make_bundle
 from conftest import Serve
 from running_server import Install
+from vendor import Vendor
+from vendor import install as keep_license
 
 from bundle.archive import read_archive
 from bundle.decode import ImageLimits
@@ -16,21 +20,29 @@ from bundle.errors import OnsightError
 from bundle.manifest import LicenseDemand, parse_manifest
 from bundle.pack import pack_bundle
 from licenses.errors import IdentityError, LicenseError
-from licenses.gate import Holding, Usage
+from licenses.gate import Holding, LicenseGate, Usage
 from server.engines.factory import EngineOptions, engine_factory
 from server.models.entitlement import CHECK_EVERY_S, Entitlement
 from server.models.keeper import Keeper
 from server.models.last_good import LastGoodStore
 from server.models.registry import Phase, Registry
+from server.tokens import Scope
 
 ISSUER = "0123456789abcdef" * 2
+NOW = datetime.now(UTC)
 
 
-def demanding(install: Install, file_name: str = "colours.onsight", name: str = "colours", version: str = "1") -> Path:
+def demanding(
+    install: Install,
+    file_name: str = "colours.onsight",
+    name: str = "colours",
+    version: str = "1",
+    issuer: str = ISSUER,
+) -> Path:
     """A bundle that demands a licence."""
     path = make_bundle(install.models / file_name, install.key, name, version)
     entries = read_archive(path)
-    manifest = parse_manifest(entries.pop("manifest.json")).model_copy(update={"license": LicenseDemand(issuer=ISSUER)})
+    manifest = parse_manifest(entries.pop("manifest.json")).model_copy(update={"license": LicenseDemand(issuer=issuer)})
     entries.pop("manifest.sig")
     pack_bundle(path, manifest, entries, install.key)
     return path
@@ -199,3 +211,84 @@ def test_over_http_such_a_model_answers_403_with_its_code_and_health_and_admin_s
         assert (reply.status, reply.json["code"]) == (403, "LICENSE_MISSING")
         assert ISSUER in reply.json["detail"]
     assert server.ask("GET", "/v1/models", token=token).json["failed"][0]["code"] == "LICENSE_MISSING"
+
+
+def test_a_renewal_is_warned_of_in_steps_once_and_by_one_process_of_a_server(
+    install: Install, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    vendor = Vendor(tmp_path / "vendor", now)
+    keep_license(install.home.licenses_dir, vendor.file(lic_id="lic-test", exp=now + timedelta(days=100)))
+    days = 0.0
+    record, announced = install.home.path / "record", tmp_path / "announced"
+    announced.mkdir()
+
+    def worker() -> Entitlement:
+        gate = LicenseGate(install.home.licenses_dir, now=lambda: now + timedelta(days=days), monotonic=lambda: 0.0)
+        return Entitlement(gate, install.home.licenses_dir, record, announced=announced)
+
+    workers = [worker(), worker()]
+    told: list[tuple[float, str, object]] = []
+    for days in (0.0, 39.9, 40.0, 41.0, 70.0, 93.0, 99.0, 99.5, 100.0, 129.0, 130.0, 131.0):
+        caplog.clear()
+        for each in workers:
+            each.begin_look()
+        told += [(days, record_.state, record_.days_left) for record_ in caplog.records]  # type: ignore[attr-defined]
+    assert told == [
+        (40.0, "warning", 60), (70.0, "warning", 30), (93.0, "warning", 7), (99.0, "warning", 1), (100.0, "grace", 0),
+        (130.0, "expired-serve", -30),
+    ]  # fmt: skip
+
+
+def test_a_limit_on_models_lets_the_first_ones_serve(install: Install, tmp_path: Path) -> None:
+    vendor = Vendor(tmp_path / "vendor", NOW)
+    keep_license(install.home.licenses_dir, vendor.file(limits={"loaded_models": 2}))
+    for name in ("one", "two", "three"):
+        demanding(install, f"{name}.onsight", name=name, issuer=vendor.id)
+    kept = Kept(install, LicenseGate(install.home.licenses_dir))
+    for _ in range(2):
+        kept.keeper.look(forced=True)
+        assert len(kept.names) == 2
+        assert [failure.code for failure in kept.registry.failures] == ["LICENSE_LIMIT"]
+    (install.models / "one.onsight").unlink()
+    kept.keeper.look(forced=True)
+    assert kept.names == ["three", "two"]
+
+
+def test_a_real_server_takes_up_a_licence_tells_of_it_and_lets_go_when_it_is_revoked(
+    install: Install, serve: Serve, tmp_path: Path
+) -> None:
+    vendor = Vendor(tmp_path / "vendor", NOW)
+    demanding(install, issuer=vendor.id)
+    token, admin = install.add_token("test"), install.add_token("admin", Scope.ADMIN)
+    metrics = install.add_token("metrics", Scope.METRICS)
+    server = serve(workers="2", watch_interval_s="0.1")
+    ready = server.wait_for_status(503)
+    while ready.json["status"] == "loading":
+        ready = server.wait_for_status(503)
+    assert "license" not in ready.json
+    made = vendor.issue(exp=NOW + timedelta(days=20))
+    keep_license(install.home.licenses_dir, vendor.issuer.response(made, NOW))
+    server.wait_for_status(200)
+    server.wait_for_workers(token)
+    assert server.wait_for_status(200).json["license"] == "warning"
+    assert server.ask("POST", "/v1/predict/default/colours", RED, token).status == 200
+    (held,) = server.ask("GET", "/v1/licenses", token=admin).json["licenses"]
+    assert (held["name"], held["state"], held["issuer"]) == (made.claims.lic_id, "warning", vendor.id)
+    assert held["claims"]["licensee"] == "ACME"
+    assert server.ask("GET", "/v1/licenses", token=token).status == 403
+    text = server.ask("GET", "/metrics", token=metrics).body.decode()
+    assert re.search(
+        rf'onsight_license_state{{issuer="{vendor.id}",license="{held["name"]}",state="warning"}} 1.0', text
+    )
+    (left,) = re.findall(r"onsight_license_seconds_left\{.*\} (\S+)", text)
+    assert 19 * 86400 < float(left) < 20 * 86400
+    vendor.issuer.revoke(made.claims.lic_id, "contract ended", NOW)
+    keep_license(install.home.licenses_dir, vendor.issuer.revocations(NOW).sealed.to_bytes())
+    server.wait_for_status(503)
+    end = time.monotonic() + 30
+    while (reply := server.ask("POST", "/v1/predict/default/colours", RED, token)).status == 200:
+        assert time.monotonic() < end  # a worker that has not looked yet
+    assert (reply.status, reply.json["code"]) == (403, "LICENSE_REVOKED")
+    assert "contract ended" in reply.json["detail"]
+    assert server.log.count("licence to be renewed") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from bad_bundles import BAD_BUNDLES
 from click.testing import CliRunner, Result
 from color_bundle import make_manifest
 from running_server import Install
+from vendor import Vendor
+from vendor import install as keep_license
 
 from bundle.archive import read_archive, write_archive
 from bundle.decode import ImageLimits
@@ -158,6 +161,19 @@ def test_a_bundle_that_demands_a_licence_says_whose(install: Install) -> None:
     path = repacked(install, None, license=LicenseDemand(issuer="ab" * 16))
     found = {check.name: check.found for check in verify_bundle(path, trust_of(install)).checks}
     assert f"issuer {'ab' * 16} that covers model colours" in found["licence"]
+
+
+def test_it_is_refused_without_the_licence_that_it_demands_and_accepted_with_it(install: Install) -> None:
+    vendor = Vendor(install.home.path / "vendor", datetime.now(UTC))
+    path = repacked(install, None, license=LicenseDemand(issuer=vendor.id))
+    refused = run(install, path)
+    assert refused.exit_code == 1
+    assert f"expected a licence of issuer {vendor.id}, found none" in refused.output
+    keep_license(install.home.licenses_dir, vendor.file())
+    accepted = run(install, path)
+    assert accepted.exit_code == 0, accepted.output
+    assert f"this install holds a licence of issuer {vendor.id}" in accepted.output
+    assert not (install.home.licenses_dir / "clock.json").exists()
 
 
 def test_nothing_is_written(install: Install) -> None:
