@@ -167,7 +167,7 @@ class _Builder:
 
     def __init__(self, bundle: Bundle, build_engine: EngineFactory) -> None:
         self._bundle = bundle
-        self._build_engine = partial(build_engine, private=True) if bundle.sealed else build_engine
+        self._build_engine = partial(build_engine, private=bundle.sealed)
         self.told = {"model": bundle.manifest.name, "version": bundle.manifest.version}  # of log lines
 
     def warn(self, variant: Variant, reason: str) -> None:

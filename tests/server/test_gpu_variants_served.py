@@ -78,8 +78,8 @@ def on_cuda() -> EngineFactory:
     """ONNX Runtime, which says of itself to run on CUDA."""
     build = on_cpu()
 
-    def on_a_gpu(manifest: Manifest, graph: bytes) -> Engine:
-        engine = build(manifest, graph)
+    def on_a_gpu(manifest: Manifest, graph: bytes, *, private: bool = False) -> Engine:
+        engine = build(manifest, graph, private=private)
         engine.providers = (CUDA, CPU)  # type: ignore[misc]
         return engine
 
@@ -103,9 +103,9 @@ def load(
     names = {bundle.files[variant.file]: variant.name for variant in bundle.manifest.variants}
     built: list[str] = []
 
-    def watched(manifest: Manifest, graph: bytes) -> Engine:
+    def watched(manifest: Manifest, graph: bytes, *, private: bool = False) -> Engine:
         built.append(names[graph])
-        return build(manifest, graph)
+        return build(manifest, graph, private=private)
 
     policy = VariantPolicy(precision, providers=(provider,))
     return load_model(bundle, "default", path.name, watched, ImageLimits(), policy), built
@@ -200,10 +200,10 @@ def test_a_form_that_tensorrt_cannot_read_leaves_full_precision_serving(install:
     path = add_bundle(install, "int8-tensorrt")
     full = load_bundle(path, TrustStore(install.home.trust_dir)).files["model.onnx"]
 
-    def reads_full_precision_alone(manifest: Manifest, graph: bytes) -> Engine:
+    def reads_full_precision_alone(manifest: Manifest, graph: bytes, *, private: bool = False) -> Engine:
         if graph != full:
             raise EngineError("graph: TensorRT cannot read it")
-        return build(manifest, graph)
+        return build(manifest, graph, private=private)
 
     model, built = load(install, path, reads_full_precision_alone, TENSORRT)
     assert (model.variant.name, len(built)) == ("fp32", 3)

@@ -35,8 +35,8 @@ class Kept:
         self.wishes = Wishes(install.home.path / "serving" / "wishes.json")
         build = engine_factory(EngineOptions())
 
-        def count(manifest: Manifest, graph: bytes) -> Engine:
-            engine: Any = build(manifest, graph)
+        def count(manifest: Manifest, graph: bytes, *, private: bool = False) -> Engine:
+            engine: Any = build(manifest, graph, private=private)
             self.built.append(engine)
             engine.close = lambda: self.closed.append(engine)
             return engine  # type: ignore[no-any-return]
@@ -99,11 +99,11 @@ def test_a_model_whose_engine_was_away_for_a_moment_is_loaded_at_the_next_look(i
     kept, registry = Kept(install), Registry()
     build, tried = engine_factory(EngineOptions()), []
 
-    def engine_that_comes_back(manifest: Manifest, graph: bytes) -> Engine:
+    def engine_that_comes_back(manifest: Manifest, graph: bytes, *, private: bool = False) -> Engine:
         tried.append(manifest)
         if len(tried) < 3:
             raise EngineRestarting("its process ended")
-        return build(manifest, graph)
+        return build(manifest, graph, private=private)
 
     keeper = Keeper(install.models, install.home.trust_dir, registry, engine_that_comes_back, ImageLimits())
     assert keeper.look()

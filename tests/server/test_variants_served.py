@@ -144,8 +144,8 @@ def test_a_variant_serves_only_where_it_was_measured(install: Install) -> None:
 def test_a_variant_serves_only_where_all_devices_run_it_as_it_was_measured(install: Install, fast_int8: Path) -> None:
     build = engine_factory(EngineOptions())
 
-    def on_two_devices(manifest: Manifest, graph: bytes):  # type: ignore[no-untyped-def]
-        engine = build(manifest, graph)
+    def on_two_devices(manifest: Manifest, graph: bytes, *, private: bool = False):  # type: ignore[no-untyped-def]
+        engine = build(manifest, graph, private=private)
         engine.providers = (CPU, CUDA)  # type: ignore[misc]  # one device fell back, the other did not
         return engine
 
@@ -163,8 +163,8 @@ def test_a_variant_that_was_noted_and_does_not_run_here_any_more_leaves_full_pre
     assert precision_of(install, fast_int8, policy) == "int8"
     build = engine_factory(EngineOptions())
 
-    def on_a_gpu(manifest: Manifest, graph: bytes):  # type: ignore[no-untyped-def]
-        engine = build(manifest, graph)
+    def on_a_gpu(manifest: Manifest, graph: bytes, *, private: bool = False):  # type: ignore[no-untyped-def]
+        engine = build(manifest, graph, private=private)
         engine.providers = (CUDA, CPU)  # type: ignore[misc]
         return engine
 
@@ -204,8 +204,8 @@ def test_processes_of_one_server_follow_the_first_that_measured(
 def test_the_engine_that_lost_is_closed(install: Install, fast_int8: Path) -> None:
     build, opened, closed = engine_factory(EngineOptions()), [], []
 
-    def watched(manifest: Manifest, graph: bytes):  # type: ignore[no-untyped-def]
-        engine = build(manifest, graph)
+    def watched(manifest: Manifest, graph: bytes, *, private: bool = False):  # type: ignore[no-untyped-def]
+        engine = build(manifest, graph, private=private)
         close, digest = engine.close, hashlib.sha256(graph).hexdigest()
         opened.append(digest)
         engine.close = lambda: (closed.append(digest), close())  # type: ignore[method-assign]
