@@ -6,7 +6,7 @@ into the one and reads the others back; no memory of the device is allocated, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,29 +20,31 @@ from server.errors import DeviceFailed
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """One batch size: the input buffer on the device, and the binding that uses it."""
+    """One batch size: the session that runs it, the input buffer on the device, and the binding that uses it."""
 
     size: int
+    session: Any
     buffer: Any
     binding: Any
 
 
 class BoundStaging:
-    """A Staging (server/engines/process/staging.py). kind: `cuda` or `cpu`.  device: its number.  sizes: ascending.
+    """A Staging (server/engines/process/staging.py).
+
+    sessions: by batch size, ascending; they may be one and the same.  kind: `cuda` or `cpu`.  device: its number.
 
     A run that fails on an accelerator is taken for a failure of the device: shapes are fixed, and every byte is an
     image. Raises DeviceFailed then.
     """
 
-    def __init__(self, session: Any, manifest: Manifest, sizes: Sequence[int], kind: str, device: int) -> None:
+    def __init__(self, sessions: Mapping[int, Any], manifest: Manifest, kind: str, device: int) -> None:
         import onnxruntime as ort
 
-        self._session = session
         self._accelerated = kind != "cpu"
         spec = manifest.preprocessing
-        self._images = np.zeros((sizes[-1], spec.height, spec.width, 3), np.uint8)
+        self._images = np.zeros((max(sessions), spec.height, spec.width, 3), np.uint8)
         self._bound = []
-        for size in sizes:
+        for size, session in sessions.items():
             new_buffer = ort.OrtValue.ortvalue_from_shape_and_type
             buffer = new_buffer([size, spec.height, spec.width, 3], np.uint8, kind, device)
             binding = session.io_binding()
@@ -50,7 +52,7 @@ class BoundStaging:
             for name in (PROBABILITIES, LOGITS):
                 scores = new_buffer([size, len(manifest.labels)], np.float32, kind, device)
                 binding.bind_ortvalue_output(name, scores)
-            self._bound.append(_Bound(size, buffer, binding))
+            self._bound.append(_Bound(size, session, buffer, binding))
 
     def put(self, at: int, images: Sequence[NDArray[np.uint8]]) -> None:
         for offset, image in enumerate(images):
@@ -60,7 +62,7 @@ class BoundStaging:
         bound = next(each for each in self._bound if each.size >= count)
         try:
             bound.buffer.update_inplace(self._images[: bound.size])
-            self._session.run_with_iobinding(bound.binding)
+            bound.session.run_with_iobinding(bound.binding)
             probabilities, logits = bound.binding.copy_outputs_to_cpu()
         except Exception as error:  # the runtime's errors share no base class
             if not self._accelerated:

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,11 +34,13 @@ from bundle.decode import ImageLimits
 from bundle.errors import GoldenMismatch
 from bundle.load import load_bundle
 from bundle.trust import TrustStore
+from server.engines import onnx_runtime
 from server.engines.onnx_runtime import OnnxRuntimeEngine, OnnxRuntimeOptions
 from server.engines.onnx_staging import BoundStaging
 from server.engines.process.pulse import EngineState
 from server.engines.process.staging import new_staging
 from server.engines.protocol import is_ready
+from server.engines.providers import CPU
 from server.errors import DeadlineExceeded, DeviceFailed, EngineError, EngineRestarting, GraphMismatch, QueueFull
 from server.models.loader import load_model
 
@@ -222,6 +226,36 @@ def test_fixed_sizes_in_bound_buffers_give_the_answers_of_the_graph() -> None:
         check_scores(staging.infer(count), expected_scores(images[begin : begin + count]))
 
 
+def test_where_a_provider_plans_for_one_batch_size_each_size_has_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_runtime, "ONE_SESSION_A_SIZE", {CPU})
+    engine = OnnxRuntimeEngine(color_manifest(), color_graph(), OnnxRuntimeOptions(max_batch=8))
+    ran: list[tuple[int, int]] = []  # session and batch size
+
+    def watch(session: Any) -> Any:
+        run = session.run
+
+        def watched(names: list[str], feeds: dict[str, Any]) -> Any:
+            ran.append((id(session), *map(len, feeds.values())))
+            return run(names, feeds)
+
+        session.run = watched
+        return session
+
+    images = random_images(21)
+    for size in (1, 8):
+        watch(engine._session_for(size))
+    for count in (1, 3, 8, 21, 1):
+        check_scores(engine.infer(images[:count]), expected_scores(images[:count]))
+    assert [size for _, size in ran] == [1, 8, 8, 8, 8, 8, 1]
+    assert len(set(ran)) == len({session for session, _ in ran}) == 2, "a session ran batches of two sizes"
+    first, second = (engine.new_staging((1, 4)) for _ in range(2))
+    assert [each.session for each in first._bound] == [each.session for each in second._bound]
+    assert first._bound[0].session is not first._bound[1].session
+    for count in (1, 2, 4):
+        first.put(0, list(images[:count]))
+        check_scores(first.infer(count), expected_scores(images[:count]))
+
+
 def test_a_bound_run_that_fails_is_the_device_s_failure_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = OnnxRuntimeEngine(color_manifest(), color_graph(), OnnxRuntimeOptions())
     staging = engine.new_staging((1, 4))
@@ -230,7 +264,7 @@ def test_a_bound_run_that_fails_is_the_device_s_failure_where_there_is_one(monke
         def run_with_iobinding(self, _binding: object) -> None:
             raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
 
-    monkeypatch.setattr(staging, "_session", Refusing())
+    monkeypatch.setattr(staging, "_bound", [replace(each, session=Refusing()) for each in staging._bound])
     with pytest.raises(RuntimeError, match="CUDA failure 700"):
         staging.infer(1)
     monkeypatch.setattr(staging, "_accelerated", True)
