@@ -9,20 +9,22 @@ says why. Reads files and, for a licence that is bound to a host, the host's fac
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from licenses.claims import Action, Binding, document_facts, text_of
+from licenses.claims import Action, Binding, text_of
 from licenses.clock import RELEASED, Clock, Reading, utc_now
 from licenses.errors import LicenseError
+from licenses.held import Held
+from licenses.holding import Holding
 from licenses.host import Factors, host_factors
 from licenses.identity import InstallIdentity
 from licenses.license import License
 from licenses.state import Standing, State, standing
-from licenses.store import Holdings, LicenseStore, revoked
+from licenses.store import LicenseStore
 
 FACTORS_KEPT_S: Final = 3600.0  # to ask for them may start a program
 
@@ -47,57 +49,6 @@ _LOWER: Final = {
     "loaded_models": "Unload another model",
     "concurrency": "Lower ONSIGHT_WORKERS or ONSIGHT_THREADS",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """A licence of this install, or a file that should have been one.
-
-    name: its lic_id, or the file's.  license, standing: None for a file that cannot be believed.  error: why it does
-    not count here, whatever the time; None where it does.
-    """
-
-    name: str
-    issuer: str | None
-    issuer_name: str | None
-    license: License | None
-    standing: Standing | None
-    error: LicenseError | None
-
-    @property
-    def state(self) -> str:
-        """In one word: of `State`, or the error's code."""
-        if self.error is not None:
-            return self.error.code
-        return State.OK if self.standing is None else self.standing.state
-
-    @property
-    def exit_code(self) -> int:
-        """What `onsight license status` ends with, were this the only one."""
-        if self.error is not None:
-            return self.error.exit_code
-        return self.standing.state.exit_code if self.standing is not None else 0
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """As JSON; of the host's hashes nothing."""
-        claims = None if self.license is None else self.license.claims
-        end = None if claims is None else claims.grace_end
-        return {
-            "name": self.name,
-            "issuer": self.issuer,
-            "issuer_name": self.issuer_name,
-            "state": self.state,
-            "days_left": None if self.standing is None else self.standing.days_left,
-            "grace_until": None if end is None else text_of(end),
-            "reason": None if self.error is None else str(self.error),
-            "claims": None if claims is None else document_facts(claims),
-        }
-
-
-def most_pressing(holdings: Sequence[Holding]) -> Holding:
-    """The one of several that wants somebody to act soonest: what counts not, then what has ended, then what will."""
-    return max(holdings, key=lambda each: (each.exit_code, each.state == State.WARNING))
 
 
 class LicenseGate:
@@ -165,8 +116,7 @@ class LicenseGate:
         reading = self._reading(held)
         found = []
         for license_ in self._current(held, reading.now):
-            reason = held.reason_revoked(license_)
-            error = revoked(license_, reason) if reason is not None else self.misfit(license_)
+            error = held.revocation_of(license_) or self.misfit(license_)
             found.append(_holding(license_, held.rings[license_.issuer].name, reading, error))
         found.sort(key=lambda each: (each.name, each.issuer))
         return *found, *(Holding(each.file, None, None, None, None, each.error) for each in held.problems)
@@ -186,20 +136,20 @@ class LicenseGate:
 
     # ---- one licence
 
-    def _reading(self, held: Holdings) -> Reading:
+    def _reading(self, held: Held) -> Reading:
         if self._store.is_empty:
             return Reading(self._now(), timedelta())
         return self._clock.read([*held.signed_dates, self._known])
 
     @staticmethod
-    def _current(held: Holdings, now: datetime) -> list[License]:
+    def _current(held: Held, now: datetime) -> list[License]:
         """Of each lic_id the highest seq that has begun; where none has, the highest."""
         return [
             next((each for each in of_one if each.claims.nbf <= now), of_one[0]) for of_one in held.licenses.values()
         ]
 
     def _judge(
-        self, license_: License, stands: Standing, held: Holdings, action: Action, model: str, made: datetime | None
+        self, license_: License, stands: Standing, held: Held, action: Action, model: str, made: datetime | None
     ) -> tuple[int, LicenseError | None]:
         claims = license_.claims
         until = claims.maintenance_until
@@ -215,9 +165,8 @@ class LicenseGate:
                 f"{model}: expected one made by {text_of(until)}, when the maintenance of {claims.lic_id} ended, found"
                 f" one of {text_of(made)}. Use an earlier version, or ask the issuer to renew the maintenance.",
             )
-        reason = held.reason_revoked(license_)
-        if reason is not None:
-            return _REVOKED, revoked(license_, reason)
+        if revocation := held.revocation_of(license_):
+            return _REVOKED, revocation
         return _HOST, self.misfit(license_)
 
     def misfit(self, license_: License) -> LicenseError | None:

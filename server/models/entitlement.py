@@ -25,7 +25,8 @@ from bundle.home import OnsightHome
 from bundle.manifest import Manifest
 from licenses.claims import time_of
 from licenses.errors import LicenseError
-from licenses.gate import Holding, LicenseGate, Usage
+from licenses.gate import LicenseGate, Usage
+from licenses.holding import Holding
 from licenses.state import State
 from server.models.shelf import Fingerprint, fingerprint_of
 

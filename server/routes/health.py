@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from bundle.manifest import Precision
-from licenses.gate import most_pressing
+from licenses.holding import most_pressing
 from server.auth import public
 from server.context import context
 from server.engines.process.arrangement import EngineProcesses

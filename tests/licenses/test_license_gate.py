@@ -12,7 +12,8 @@ from vendor import Vendor, install
 
 from licenses.claims import Binding
 from licenses.errors import EXIT_CODES, Code, LicenseError
-from licenses.gate import LicenseGate, Usage, most_pressing
+from licenses.gate import LicenseGate, Usage
+from licenses.holding import most_pressing
 from licenses.identity import InstallIdentity
 from licenses.license import License
 

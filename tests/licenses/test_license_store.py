@@ -160,6 +160,7 @@ def test_an_older_ring_or_list_never_takes_the_place_of_a_newer_one(store: Licen
         held = store.read()
         assert held.rings[vendor.id].seq == 2
         assert held.revocations[vendor.id].reason(taken_back.claims.lic_id) == "contract ended"
+        assert "contract ended" in str(held.revocation_of(taken_back))
     assert code(store, taken_back.sealed.to_bytes()) == "LICENSE_REVOKED"
 
 

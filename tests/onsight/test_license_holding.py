@@ -157,7 +157,8 @@ def test_a_revocation_list_by_itself(onsight: Onsight, vendor: Vendor, tmp_path:
     assert onsight("license", "crl", "install", "acme.lic").code == 21
     done = onsight("license", "crl", "install", "revoked.txt")
     assert done.code == 0
-    assert f"revoked    {made.claims.lic_id}: contract ended" in done.stdout
+    assert f"revoked    {made.claims.lic_id}: " in done.stdout
+    assert "contract ended" in done.stdout
     told = onsight("license", "status")
     assert (told.code, "contract ended" in told.stdout) == (25, True)
 

@@ -20,7 +20,8 @@ from bundle.errors import OnsightError
 from bundle.manifest import LicenseDemand, parse_manifest
 from bundle.pack import pack_bundle
 from licenses.errors import IdentityError, LicenseError
-from licenses.gate import Holding, LicenseGate, Usage
+from licenses.gate import LicenseGate, Usage
+from licenses.holding import Holding
 from server.engines.factory import EngineOptions, engine_factory
 from server.models.entitlement import CHECK_EVERY_S, Entitlement
 from server.models.keeper import Keeper

@@ -13,8 +13,8 @@ from bundle.home import OnsightHome
 from onsight.commands.license.files import OUT_REQUIRED, read_file, write_result
 
 if TYPE_CHECKING:
-    from licenses.gate import Holding
-    from licenses.store import Incoming
+    from licenses.held import Incoming
+    from licenses.holding import Holding
 
 FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 CLOCK_EXIT_CODE = 24
@@ -55,7 +55,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
     be believed, 22 another install or host, 24 the clock, 25 revoked.
     """
     from licenses.clock import BEHIND
-    from licenses.gate import LicenseGate, most_pressing
+    from licenses.gate import LicenseGate
+    from licenses.holding import most_pressing
 
     gate = LicenseGate(OnsightHome.from_environment().licenses_dir)
     held, behind = gate.holdings(), gate.clock_behind
@@ -164,8 +165,8 @@ def install_crl(file: Path) -> None:
     _tell_of_others(incoming)
     held = store.read()
     for (_, lic_id), licenses in sorted(held.licenses.items()):
-        if (reason := held.reason_revoked(licenses[0])) is not None:
-            click.echo(f"revoked    {lic_id}: {reason}")
+        if revocation := held.revocation_of(licenses[0]):
+            click.echo(f"revoked    {lic_id}: {revocation}")
 
 
 @click.command("clock-reset")
