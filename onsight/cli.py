@@ -23,6 +23,7 @@ COMMANDS = {
     "export": "Turn a run into a signed .onsight bundle that has proven itself.",
     "import": "Make a bundle of a model that was trained elsewhere.",
     "verify": "Check a bundle as a server would, and say what each check found and means.",
+    "studio": "The web application: upload, label, train, understand.",
     "serve": "Serve a folder of bundles over HTTP.",
     "engine": "TensorRT engines: build them before the server starts, list them, clear them.",
     "health": "Whether a server is ready.",
@@ -39,6 +40,7 @@ EXTRAS = {
     "torch": "train", "transformers": "train", "sklearn": "train", "scipy": "train", "safetensors": "train",
     "onnx": "train", "onnxscript": "train", "jinja2": "train",
     "flask": "server", "gunicorn": "server", "onnxruntime": "server",
+    "sqlalchemy": "studio", "alembic": "studio", "argon2": "studio", "fsspec": "studio", "psycopg": "postgres",
 }  # fmt: skip
 
 

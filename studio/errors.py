@@ -6,6 +6,7 @@ OnsightError (bundle/errors.py)
     ├── NotFound          the caller asked for what is not there, or not there for them
     ├── Conflict          what is there already stands against it: a name that is taken, an undo of what has moved on
     ├── Invalid           the caller sent what cannot be: a label without a name, a cursor of another list
+    ├── Unauthorised      nobody knows the caller: no session, no token, a wrong password
     ├── Forbidden         the caller may not, whatever they send
     ├── TooMany           more than a limit of this install allows
     └── UploadBroken      an archive that cannot be read at all
@@ -18,6 +19,12 @@ from bundle.errors import OnsightError
 
 class StudioError(OnsightError):
     code = "STUDIO"
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        """code: where the class's own says too little to a program."""
+        super().__init__(message)
+        if code is not None:
+            self.code = code
 
 
 class StudioSetupError(StudioError):
@@ -34,6 +41,10 @@ class Conflict(StudioError):
 
 class Invalid(StudioError):
     code = "VALUE_INVALID"
+
+
+class Unauthorised(StudioError):
+    code = "SIGN_IN"
 
 
 class Forbidden(StudioError):

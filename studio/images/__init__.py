@@ -1,0 +1,1 @@
+"""Images of projects: their files, thumbnails, uploads, and the grid that shows them."""

@@ -1,0 +1,1 @@
+"""Projects: a set of images with its labels and models, of one owner or shared."""

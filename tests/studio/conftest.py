@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgres_server import PostgresServer, running_postgres
+from postgres_server import PostgresServer, open_database, running_postgres
+from studio_rig import Clock, Rig
 
+from studio.context import StudioContext
 from studio.database.engine import Database
 from studio.database.migrate import migrate
+from studio.images.blobs import open_blobs
 from studio.settings import StudioSettings
-
-NewUrl = Callable[[], str]
-
-
-def sqlalchemy_url(url: str) -> str:
-    return StudioSettings(database_url=url).sqlalchemy_url
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +35,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_template(postgres: PostgresServer) -> str:
     name = postgres.new_database()
-    database = Database(sqlalchemy_url(postgres.url(name)))
+    database = open_database(postgres.url(name))
     migrate(database)
     database.close()
     return name
@@ -71,6 +68,15 @@ def database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: P
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    database = Database(sqlalchemy_url(database_url))
+    database = open_database(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture
+def rig(database: Database, tmp_path: Path) -> Rig:
+    """A studio without a user."""
+    settings = StudioSettings(home=tmp_path / "home")
+    settings.incoming_folder.mkdir(parents=True)
+    clock = Clock()
+    return Rig(StudioContext(settings, database, *open_blobs(None, settings.folder), now=clock), clock)

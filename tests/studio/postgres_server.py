@@ -16,8 +16,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+from studio.database.engine import Database
+from studio.settings import StudioSettings
+
 ROLE = "onsight"
 START_S = 60
+
+
+def open_database(url: str) -> Database:
+    """As the studio does with ONSIGHT_DATABASE_URL, of either kind."""
+    return Database(StudioSettings(database_url=url).sqlalchemy_url)
 
 
 def find_programs() -> Path | None:

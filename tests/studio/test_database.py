@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from conftest import sqlalchemy_url
+from postgres_server import open_database
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
@@ -24,7 +24,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def empty(empty_database_url: str) -> Iterator[Database]:
-    database = Database(sqlalchemy_url(empty_database_url))
+    database = open_database(empty_database_url)
     yield database
     database.close()
 

@@ -5,6 +5,9 @@ from alembic import context
 from studio.database.tables import metadata
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+# SQLite, too, takes back what a failed migration made; Alembic has to be told.
+context.configure(
+    connection=connection, target_metadata=metadata, transaction_per_migration=True, transactional_ddl=True
+)
 with context.begin_transaction():
     context.run_migrations()

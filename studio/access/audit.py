@@ -1,0 +1,78 @@
+"""The audit log: who did what, when, from where. Written in the transaction of what it tells of, never changed.
+
+Labelling is not in it: every change of a label is an event of its project (`studio.labels.events`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select
+
+from studio.database.tables import audit, projects, users
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks, and how. user_id: None for nobody known.  at: of the request."""
+
+    user_id: int | None
+    address: str
+    request_id: str
+    at: datetime
+
+
+def record(
+    connection: Connection,
+    actor: Actor,
+    action: str,
+    subject: str,
+    *,
+    project_id: int | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Add one line. action: `thing.verb`.  subject: what it was done to, for people.  details: JSON values."""
+    connection.execute(
+        insert(audit).values(
+            at=actor.at,
+            action=action,
+            user_id=actor.user_id,
+            project_id=project_id,
+            subject=subject[:400],
+            details=dict(details or {}),
+            address=actor.address[:64],
+            request_id=actor.request_id[:64],
+        )
+    )
+
+
+def list_lines(
+    connection: Connection, limit: int, before_id: int | None, project_id: int | None = None
+) -> list[Row[Any]]:
+    """The latest first. before_id: of the last one seen."""
+    statement = (
+        select(audit, users.c.public_id.label("user"), users.c.name.label("user_name"), projects.c.public_id.label("p"))
+        .select_from(audit)
+        .outerjoin(users, users.c.id == audit.c.user_id)
+        .outerjoin(projects, projects.c.id == audit.c.project_id)
+        .order_by(audit.c.id.desc())
+        .limit(limit)
+    )
+    if before_id is not None:
+        statement = statement.where(audit.c.id < before_id)
+    if project_id is not None:
+        statement = statement.where(audit.c.project_id == project_id)
+    return list(connection.execute(statement))
+
+
+def count_since(connection: Connection, action: str, subject: str, since: datetime) -> int:
+    """How often that was done to that since then."""
+    found = connection.scalar(
+        select(func.count())
+        .select_from(audit)
+        .where(audit.c.action == action, audit.c.subject == subject[:400], audit.c.at >= since)
+    )
+    return int(found or 0)

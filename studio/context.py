@@ -1,0 +1,44 @@
+"""What a request handler may reach: the parts that `create_app` was given, and nothing global."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from flask import current_app
+
+from studio.database.engine import Database
+from studio.images.blobs import Blobs
+from studio.settings import StudioSettings
+
+EXTENSION = "onsight"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class StudioContext:
+    """originals, thumbnails: the two stores of files.  now: the clock, aware."""
+
+    settings: StudioSettings
+    database: Database
+    originals: Blobs
+    thumbnails: Blobs
+    now: Callable[[], datetime] = utc_now
+
+    @property
+    def session_lifetime(self) -> timedelta:
+        return timedelta(days=self.settings.session_days)
+
+    @property
+    def link_lifetime(self) -> timedelta:
+        return timedelta(hours=self.settings.link_hours)
+
+
+def context() -> StudioContext:
+    """The parts of the app that answers the current request."""
+    found: StudioContext = current_app.extensions[EXTENSION]
+    return found

@@ -1,0 +1,131 @@
+"""Files named by the SHA-256 of the image that they hold or were made of. In a folder, or wherever fsspec reaches.
+
+A file appears whole or not at all, under a name that says what is in it, so nothing is ever overwritten with something
+else. Who may see a file is not decided here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import fsspec
+
+from bundle.files import write_atomically
+from studio.errors import StudioSetupError
+
+
+class Blobs(Protocol):
+    """One kind of file. digest: 64 hexadecimal digits, of the image that the file is or was made of."""
+
+    def put(self, digest: str, data: bytes) -> None:
+        """Keep it; it is durable when this returns. Does nothing where it is there already."""
+
+    def has(self, digest: str) -> bool: ...
+
+    def read(self, digest: str) -> bytes:
+        """Raises FileNotFoundError."""
+
+    def path(self, digest: str) -> Path | None:
+        """Where it lies on this machine's disk; None where that is elsewhere. It may not be there."""
+
+    def remove(self, digest: str) -> None:
+        """Does nothing where there is none."""
+
+    def digests(self) -> Iterator[str]:
+        """Of every file that is kept, in no order."""
+
+
+class FolderBlobs:
+    """In a folder, 256 folders below it. durable: False for what can be made again: it is then not waited for."""
+
+    def __init__(self, folder: Path, suffix: str = "", *, durable: bool = True) -> None:
+        self._folder, self._suffix, self._durable = folder, suffix, durable
+        for number in range(256):
+            (folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+
+    def put(self, digest: str, data: bytes) -> None:
+        path = self.path(digest)
+        if path.exists():
+            return
+        if self._durable:
+            write_atomically(path, data, mode=0o640)
+            return
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+        temporary.write_bytes(data)
+        temporary.replace(path)
+
+    def has(self, digest: str) -> bool:
+        return self.path(digest).exists()
+
+    def read(self, digest: str) -> bytes:
+        return self.path(digest).read_bytes()
+
+    def path(self, digest: str) -> Path:
+        return self._folder / digest[:2] / f"{digest}{self._suffix}"
+
+    def remove(self, digest: str) -> None:
+        self.path(digest).unlink(missing_ok=True)
+
+    def digests(self) -> Iterator[str]:
+        for number in range(256):
+            with os.scandir(self._folder / f"{number:02x}") as listing:
+                for item in listing:
+                    if not item.name.startswith(".") and item.name.endswith(self._suffix):
+                        yield item.name.removesuffix(self._suffix)
+
+
+class RemoteBlobs:
+    """At an address that fsspec knows, such as `s3://bucket/images`; there a file is written in one call."""
+
+    def __init__(self, url: str, suffix: str = "") -> None:
+        """Raises StudioSetupError for an address that fsspec, as it is installed, does not know."""
+        try:
+            self._files, self._root = fsspec.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise StudioSetupError(
+                f"ONSIGHT_STUDIO_IMAGES_URL: expected a folder or an address that fsspec knows, found one it does not:"
+                f" {error}"
+            ) from error
+        self._suffix = suffix
+
+    def put(self, digest: str, data: bytes) -> None:
+        if not self.has(digest):
+            self._files.pipe_file(self._place(digest), data)
+
+    def has(self, digest: str) -> bool:
+        return bool(self._files.exists(self._place(digest)))
+
+    def read(self, digest: str) -> bytes:
+        data: bytes = self._files.cat_file(self._place(digest))
+        return data
+
+    def path(self, digest: str) -> None:
+        return None
+
+    def remove(self, digest: str) -> None:
+        if self.has(digest):
+            self._files.rm_file(self._place(digest))
+
+    def digests(self) -> Iterator[str]:
+        for place in self._files.find(self._root):
+            yield str(place).rpartition("/")[2].removesuffix(self._suffix)
+
+    def _place(self, digest: str) -> str:
+        return f"{self._root}/{digest[:2]}/{digest}{self._suffix}"
+
+
+def open_blobs(url: str | None, folder: Path) -> tuple[Blobs, Blobs]:
+    """The stores of images and of thumbnails. url: of the settings; None for below `folder`."""
+    if url is not None and "://" in url:
+        return RemoteBlobs(f"{url.rstrip('/')}/originals"), RemoteBlobs(f"{url.rstrip('/')}/thumbnails", ".webp")
+    root = folder if url is None else Path(url).expanduser()
+    try:
+        return FolderBlobs(root / "originals"), FolderBlobs(root / "thumbnails", ".webp", durable=False)
+    except OSError as error:
+        raise StudioSetupError(
+            f"{root}: expected a folder for images that can be written, found: {error.strerror}."
+        ) from error

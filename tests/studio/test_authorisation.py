@@ -1,0 +1,212 @@
+"""Nobody gets in: every route with every method, for everybody there is, against a list that stands here.
+
+The views themselves are replaced by one that answers 299, so that an answer says what the guard decided and nothing is
+changed by asking. What a view allows beyond that is tested where the view is.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Response
+from studio_rig import Caller, Rig
+
+from server.errors import ConfigurationError
+from studio.access.guard import register_guard, rule_of_view
+from studio.access.privileges import InstallRole, ProjectRole, Scope
+from studio.database.tables import projects
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "BREW")
+REACHED = 299
+
+SESSIONS = {"guest", "stranger", "viewer", "labeller", "editor", "owner", "admin"}
+TOKENS = {f"token {scope}" for scope in ("read", "label", "write", "train", "predict", "admin")}
+EVERYBODY = {"nobody", "wrong csrf", "ended", "disabled", "wrong token", "elsewhere"} | SESSIONS | TOKENS
+MEMBERS = {"viewer", "labeller", "editor", "owner", "admin"}
+# Tokens are of the owner, "elsewhere" is an owner's of all scopes for another project.
+MAY = {
+    "public": EVERYBODY,
+    "anybody": SESSIONS | TOKENS | {"elsewhere"},
+    "sessions": SESSIONS,
+    "see": MEMBERS | {f"token {scope}" for scope in ("read", "label", "write", "train", "admin")},
+    "label": {"labeller", "editor", "owner", "admin", "token label", "token write", "token admin"},
+    "upload": {"editor", "owner", "admin", "token write", "token admin"},
+    "share": {"owner", "admin", "token admin"},
+    "own": {"owner", "admin", "token write", "token admin"},
+    "create": SESSIONS - {"guest"} | {"token write", "token admin"},
+    "administer": {"admin"},
+}
+P = "/studio/v1/projects/<project>"
+ROUTES: dict[tuple[str, str], str] = {
+    ("GET", "/health/live"): "public",
+    ("GET", "/health/ready"): "public",
+    ("GET", "/openapi.json"): "public",
+    ("GET", "/studio/v1/start"): "public",
+    ("POST", "/studio/v1/setup"): "public",
+    ("POST", "/studio/v1/password"): "public",
+    ("POST", "/studio/v1/session"): "public",
+    ("GET", "/studio/v1/session"): "anybody",
+    ("DELETE", "/studio/v1/session"): "sessions",
+    ("PATCH", "/studio/v1/account"): "sessions",
+    ("PUT", "/studio/v1/account/password"): "sessions",
+    ("GET", "/studio/v1/tokens"): "sessions",
+    ("POST", "/studio/v1/tokens"): "sessions",
+    ("DELETE", "/studio/v1/tokens/<token>"): "sessions",
+    ("GET", "/studio/v1/users"): "administer",
+    ("POST", "/studio/v1/users"): "administer",
+    ("GET", "/studio/v1/users/<user>"): "administer",
+    ("PATCH", "/studio/v1/users/<user>"): "administer",
+    ("DELETE", "/studio/v1/users/<user>"): "administer",
+    ("POST", "/studio/v1/users/<user>/link"): "administer",
+    ("GET", "/studio/v1/audit"): "administer",
+    ("GET", "/studio/v1/projects"): "anybody",
+    ("POST", "/studio/v1/projects"): "create",
+    ("GET", P): "see",
+    ("PATCH", P): "own",
+    ("DELETE", P): "own",
+    ("GET", f"{P}/members"): "see",
+    ("POST", f"{P}/members"): "share",
+    ("PUT", f"{P}/members/<user>"): "share",
+    ("DELETE", f"{P}/members/<user>"): "share",
+}
+
+
+@pytest.fixture
+def people(rig: Rig) -> dict[str, Caller]:
+    """Everybody; the project that they ask for is rig's first."""
+    callers = {"nobody": rig.nobody(), "admin": rig.somebody("admin", InstallRole.ADMIN)}
+    callers |= {name: rig.somebody(name) for name in ("stranger", "viewer", "labeller", "editor", "owner")}
+    callers["guest"] = rig.somebody("guest", InstallRole.GUEST)
+    project_id, _ = rig.add_project("owner")
+    for name in ("viewer", "labeller", "editor"):
+        rig.share(project_id, name, ProjectRole(name))
+    other_id, _ = rig.add_project("owner", "another")
+    callers |= {f"token {scope}": rig.by_token("owner", scope) for scope in Scope}
+    callers["elsewhere"] = rig.by_token("owner", *Scope, project_id=other_id)
+    callers["wrong token"] = Caller(rig.app.test_client(), {"X-Auth-token": "onsight_" + "x" * 43})
+    callers["wrong csrf"] = rig.signed_in("owner")
+    callers["wrong csrf"].headers["X-CSRF-Token"] = callers["owner"].headers["X-CSRF-Token"]  # of another session
+    callers["ended"] = rig.signed_in("owner")
+    rig_admin, ended = callers["admin"], callers["ended"]
+    cookie = ended.client.get_cookie("onsight_session")
+    assert cookie is not None
+    ended.delete("/studio/v1/session")
+    ended.client.set_cookie("onsight_session", cookie.value)
+    callers["disabled"] = rig.somebody("disabled", InstallRole.ADMIN)
+    (user,) = (one for one in rig_admin.get("/studio/v1/users")["users"] if one["name"] == "disabled")
+    rig_admin.patch(f"/studio/v1/users/{user['id']}", {"disabled": True})
+    assert set(callers) == EVERYBODY
+    for name, view in rig.app.view_functions.items():
+        rig.app.view_functions[name] = _reached(view)
+    return callers
+
+
+def _reached(view: Callable[..., Any]) -> Callable[..., Response]:
+    @functools.wraps(view)
+    def answer(**_: str) -> Response:
+        return Response(status=REACHED)
+
+    return answer
+
+
+def _addresses(rig: Rig) -> Iterator[tuple[str, set[str], str]]:
+    with rig.parts.database.reading() as connection:
+        project = connection.execute(projects.select().order_by(projects.c.id)).first()
+    assert project is not None
+    for rule in rig.app.url_map.iter_rules():
+        names = {"project": project.public_id}
+        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: names.get(found[1], "x"), rule.rule)  # noqa: B023
+        yield rule.rule, set(rule.methods or ()), path
+
+
+def test_every_route_stands_in_the_list_and_no_other_does(rig: Rig) -> None:
+    found = {
+        (method, rule.rule)
+        for rule in rig.app.url_map.iter_rules()
+        for method in set(rule.methods or ()) - {"HEAD", "OPTIONS"}
+    }
+    assert found == set(ROUTES)
+
+
+def test_every_route_and_method_lets_in_whom_it_should_and_nobody_else(rig: Rig, people: dict[str, Caller]) -> None:
+    by_path: dict[str, set[str]] = {}
+    for _, allowed, path in _addresses(rig):
+        by_path.setdefault(path, set()).update(allowed)
+    asked = 0
+    for rule, own, path in _addresses(rig):
+        for method in METHODS if rig.parts.database.is_sqlite else own - {"HEAD", "OPTIONS"}:
+            listed = ROUTES.get(("GET" if method == "HEAD" else method, rule))
+            for name, caller in people.items():
+                answer = caller.ask(method, path)
+                asked += 1
+                told = (method, path, name, answer.status_code)
+                if method not in by_path[path]:
+                    assert answer.status_code in (401, 403, 405, 501), told
+                elif listed is None:
+                    assert method == "OPTIONS" or method not in own, told
+                    if name in ("nobody", "ended", "disabled", "wrong token") and not _is_public(rule):
+                        assert answer.status_code == 401, told
+                else:
+                    allowed = MAY[listed] | (
+                        {"wrong csrf"} if method in ("GET", "HEAD") and "owner" in MAY[listed] else set()
+                    )
+                    assert (answer.status_code == REACHED) is (name in allowed), told
+                    if name not in allowed:
+                        assert answer.status_code in (401, 403, 404), told
+    assert asked > 500
+
+
+def _is_public(rule: str) -> bool:
+    return any(may == "public" and path == rule for (_, path), may in ROUTES.items())
+
+
+def test_who_is_refused_learns_no_more_than_they_may(rig: Rig, people: dict[str, Caller]) -> None:
+    (path,) = [path for rule, methods, path in _addresses(rig) if rule == P and "GET" in methods]
+    assert people["nobody"].refused("GET", path) == (401, "SIGN_IN")
+    assert people["nobody"].refused("GET", "/studio/v1/no/such/address") == (401, "SIGN_IN")
+    assert people["nobody"].refused("DELETE", "/studio/v1/projects") == (401, "SIGN_IN")
+    assert people["stranger"].refused("GET", path) == (404, "PROJECT_NOT_FOUND")
+    assert people["stranger"].refused("DELETE", path) == (404, "PROJECT_NOT_FOUND")
+    assert people["elsewhere"].refused("GET", path) == (404, "PROJECT_NOT_FOUND")
+    assert people["viewer"].refused("DELETE", path) == (403, "PRIVILEGE_MISSING")
+    assert people["token read"].refused("DELETE", path) == (403, "SCOPE_MISSING")
+    assert people["token admin"].refused("GET", "/studio/v1/tokens") == (403, "SESSION_NEEDED")
+    assert people["wrong csrf"].refused("DELETE", path) == (403, "CSRF_INVALID")
+    assert people["ended"].refused("GET", path) == (401, "SESSION_ENDED")
+    assert people["wrong token"].refused("GET", path) == (401, "TOKEN_INVALID")
+
+
+def test_a_token_never_allows_more_than_its_user(rig: Rig, people: dict[str, Caller]) -> None:
+    (path,) = [path for rule, methods, path in _addresses(rig) if rule == P and "GET" in methods]
+    viewer = rig.by_token("viewer", Scope.ADMIN)
+    assert viewer.ask("GET", path).status_code == REACHED
+    assert viewer.refused("DELETE", path) == (403, "PRIVILEGE_MISSING")
+    assert rig.by_token("admin", Scope.READ).refused("GET", "/studio/v1/users") == (403, "SCOPE_MISSING")
+    assert rig.by_token("admin", Scope.ADMIN).ask("GET", "/studio/v1/users").status_code == REACHED
+
+
+def test_addresses_that_play_tricks_are_refused(rig: Rig) -> None:
+    for path in ("/studio/v1/projects/..%2fusers", "/studio/v1/%2e%2e/x", "/studio/v1/a%5Cb", "/studio/v1/a%00",
+                 "/studio/v1/a;b", "/studio/v1/a%253b", "/studio/v1/./projects", "/studio/v1/a%ff"):  # fmt: skip
+        answer = rig.app.test_client().get("/", environ_overrides={"RAW_URI": path})
+        assert (answer.status_code, answer.json["code"]) == (400, "ADDRESS_INVALID"), path  # type: ignore[index]
+
+
+def test_a_view_without_a_rule_stops_the_app_from_being_made(rig: Rig) -> None:
+    bare = type(rig.app)("bare", static_folder=None)
+    bare.add_url_rule("/studio/secret", view_func=lambda: "", endpoint="secret")
+    with pytest.raises(ConfigurationError, match="secret"):
+        register_guard(bare)
+
+
+def test_the_public_views_are_these_and_no_others(rig: Rig) -> None:
+    public = {rule.rule for rule in rig.app.url_map.iter_rules()
+              if rule_of_view(rule.endpoint, rig.app.view_functions[rule.endpoint]).open}  # fmt: skip
+    assert public == {
+        "/health/live", "/health/ready", "/openapi.json", "/studio/v1/start", "/studio/v1/setup",
+        "/studio/v1/password", "/studio/v1/session",
+    }  # fmt: skip
