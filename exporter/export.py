@@ -149,7 +149,7 @@ def _statistics(run: Run, choice: ModelChoice) -> Statistics:
 def _golden(classifier: Classifier, description: ModelDescription, temperature: float, evidence: Evidence) -> Golden:
     contents = tuple(golden_bytes(data) for data in evidence.image_bytes[:GOLDEN_IMAGES])
     pixels = np.stack([preprocess(data, description.preprocessing) for data in contents])
-    answers = make_reference(classifier, description.task, temperature, pixels, np.zeros(0, np.float32))
+    answers = make_reference(classifier, description.task, temperature, pixels)
     return Golden(contents, answers.probabilities, answers.logits)
 
 

@@ -167,7 +167,7 @@ def _reference(original: Original, contents: list[bytes], spec: PreprocessSpec) 
     logits = np.concatenate([part[1] for part in parts])
     given = [part[0] for part in parts if part[0] is not None]
     probabilities = np.concatenate(given) if given else probabilities_from_logits(logits, original.task)
-    return Reference(images, probabilities, logits, logits)
+    return Reference(images, probabilities, logits)
 
 
 def _values(original: Original, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -36,6 +36,8 @@ FORMS = {
     "batch of one in a Reshape": ({"batch": 1, "reshape": [1, -1]}, "imagenet", Task.SINGLE_LABEL, 1e-5),
     "batch of four in a Reshape": ({"batch": 4, "reshape": [4, 8]}, "imagenet", Task.SINGLE_LABEL, 1e-5),
     "float16": ({"dtype": TensorProto.FLOAT16}, "unit", Task.SINGLE_LABEL, 1e-2),
+    "float16 Softmax": ({"dtype": TensorProto.FLOAT16, "end": "Softmax"}, "unit", Task.SINGLE_LABEL, 1e-2),
+    "float16 Sigmoid": ({"dtype": TensorProto.FLOAT16, "end": "Sigmoid"}, "unit", Task.MULTI_LABEL, 1e-2),
     "uint8 NHWC": ({"dtype": TensorProto.UINT8, "layout": "nhwc"}, None, Task.SINGLE_LABEL, 1e-5),
     "uint8 NCHW": ({"dtype": TensorProto.UINT8}, "raw-0-255", Task.SINGLE_LABEL, 1e-5),
 }
