@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("decode", "extraction", "snapshot", "quality", "int8", "serving")
+BENCHMARKS = ("decode", "extraction", "snapshot", "quality", "int8", "variants", "serving")
 
 failed = []
 for name in BENCHMARKS:
