@@ -12,7 +12,7 @@ from pathlib import Path
 from bundle.errors import ImageError
 from bundle.home import OnsightHome
 from bundle.image_limits import ImageLimits, read_image_file
-from onsight.in_order import in_order
+from bundle.in_order import in_order
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".jpe", ".dib"})
 LARGEST_FILE = ImageLimits(max_bytes=1 << 30)  # what decodes it, here or in a server, has a smaller limit of its own

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import httpcore2
 
+from bundle.in_order import in_order
 from onsight.client.answers import Health, ImageResult, ModelDescription, ModelSummary, Prediction
 from onsight.client.batch import CONCURRENCY, OF_ONE_IMAGE, check_options, check_top, progress_bar
 from onsight.client.deadline import Deadlines
@@ -19,7 +20,6 @@ from onsight.client.images import name_of, read_image
 from onsight.client.plan import Plan
 from onsight.client.steps import Lost, Outcome, Patience, Pause, Reply, Send, Steps
 from onsight.client.wire import LOSSES, Incoming, Verify, base_headers, lost, pool_options, request_of
-from onsight.in_order import in_order
 
 if TYPE_CHECKING:
     from onsight.client.images import ImageInput

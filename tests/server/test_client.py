@@ -20,8 +20,8 @@ from color_bundle import BLUE, GREEN, RED
 from running_server import Install, Served, free_port, running
 from scripted_server import scripted
 
+from bundle.in_order import AHEAD
 from onsight import AsyncClient, Client, ClientError, ImageResult, NoAnswer, Refused, Unavailable
-from onsight.in_order import AHEAD
 
 COLOURS = {"red": RED, "green": GREEN, "blue": BLUE}
 

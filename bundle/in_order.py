@@ -18,19 +18,21 @@ def in_order(
     workers: int,
     name: str,
     at_the_end: Callable[[], None] = lambda: None,
+    ahead: int = AHEAD,
 ) -> Generator[Result, None, None]:
     """work(item) for each item. Items are taken, by the caller's thread, only as results are.
 
     What is done is given before the next item is taken; what is done while a source waits, when it goes on.
     The first result that is an exception is raised. At the end, also an early one, it waits for the items under way;
     none is begun any more.  name: of the threads.  at_the_end: called before that wait, to cut it short.
+    ahead: in place of AHEAD, where items are large.
     """
     pending: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
     try:
         for item in items:
             pending.append(pool.submit(work, item))
-            while pending and (len(pending) >= workers * AHEAD or pending[0].done()):
+            while pending and (len(pending) >= workers * ahead or pending[0].done()):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
