@@ -16,7 +16,7 @@ from bundle.reasons import first_line
 from exporter.errors import ExportError
 from exporter.importing.onnx_read import Input, Output, find_input, find_output, graphs_of, read_onnx
 from exporter.importing.onnx_wrap import SMALLEST, wrap
-from exporter.importing.original import Answer, Original
+from exporter.importing.original import Answer, Original, task_of_one_output
 from exporter.importing.preprocessing import PRESETS, Preprocessing
 from exporter.importing.proof_images import generated_pixels
 from exporter.parity import LOGIT_TOLERANCE, TOLERANCE
@@ -25,6 +25,7 @@ OutputForm = Literal["logits", "probabilities"]
 HALF_TOLERANCE: Final = 1e-2  # of a probability: the original rounds to half precision at each step, its wide form not
 HALF_LOGIT_TOLERANCE: Final = 5e-2
 _SUMS_TO_ONE: Final = 1e-3
+_TASKS: Final = {"Softmax": Task.SINGLE_LABEL, "LogSoftmax": Task.SINGLE_LABEL, "Sigmoid": Task.MULTI_LABEL}
 
 
 def open_onnx(
@@ -49,8 +50,12 @@ def open_onnx(
     pixels = preprocessing.values(generated_pixels(height, width, 4))
     raw, _ = scores(pixels)
     form, found = _form(path, given, raw, output, task)
-    chosen = _task(path, None if output == "logits" else given.activation, found, task)
     outputs = raw.shape[1]
+    if outputs == 1:
+        end = f"a {given.activation} at the end"
+        chosen = task_of_one_output(path, _TASKS.get(given.activation or ""), end, task, notes)
+    else:
+        chosen = _task(path, None if output == "logits" else given.activation, found, task)
     is_half = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer) or (
         taken.dtype == "float16"
     )
@@ -217,8 +222,7 @@ def _form(
 
 def _task(path: Path, activation: str | None, found: str, asked: Task | None) -> Task:
     """activation: at the end, None where the user says that it does not count."""
-    tasks = {"Softmax": Task.SINGLE_LABEL, "LogSoftmax": Task.SINGLE_LABEL, "Sigmoid": Task.MULTI_LABEL}
-    says = tasks.get(activation or "")
+    says = _TASKS.get(activation or "")
     if says is None and "adds up to 1" in found:
         says = Task.SINGLE_LABEL
     if says is not None and asked is not None and says is not asked:

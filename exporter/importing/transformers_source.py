@@ -19,7 +19,7 @@ from bundle.reasons import first_line
 from exporter.errors import ExportError
 from exporter.graph import ServedClassifier, build_onnx
 from exporter.importing.labels import labels_by_number
-from exporter.importing.original import Original
+from exporter.importing.original import Original, task_of_one_output
 from exporter.importing.preprocessing import Preprocessing
 from exporter.parity import LOGIT_TOLERANCE, TOLERANCE
 from trainer.backbone import LOADING_ERRORS, load_pretrained, read_backbone_spec
@@ -63,7 +63,7 @@ def open_transformers(folder: Path, preprocessing: Preprocessing | None, *, task
     if preprocessing is None:
         preprocessing = _from_processor(folder, notes)
     height, width = preprocessing.height or spec.height, preprocessing.width or spec.width
-    chosen = _task(folder, config, task)
+    chosen = _task(folder, config, task, notes)
     served = ServedClassifier(_Logits(model, preprocessing), chosen, 1.0)
     try:
         graph = build_onnx(served, height, width)
@@ -122,7 +122,7 @@ def _load(folder: Path) -> Any:
     return model.float().eval()
 
 
-def _task(folder: Path, config: Any, asked: Task | None) -> Task:
+def _task(folder: Path, config: Any, asked: Task | None, notes: list[str]) -> Task:
     problem = getattr(config, "problem_type", None)
     if problem == "regression":
         raise ExportError(f"{folder}: expected a classifier, config.json says problem_type regression.")
@@ -130,6 +130,8 @@ def _task(folder: Path, config: Any, asked: Task | None) -> Task:
         "single_label_classification": Task.SINGLE_LABEL,
         "multi_label_classification": Task.MULTI_LABEL,
     }.get(str(problem))
+    if config.num_labels == 1:
+        return task_of_one_output(folder, says, f"problem_type {problem}", asked, notes)
     if says is not None and asked is not None and says is not asked:
         raise ExportError(
             f"{folder}: expected a {asked.value} model as --task says, config.json says {problem}. Leave --task out."

@@ -16,11 +16,13 @@ from tiny_runs import EXPORTED_AT, write_class_folders
 
 from bundle.archive import read_archive
 from bundle.keys import SigningKey
+from bundle.manifest import Task
 from bundle.preprocess import preprocess
 from exporter.errors import ExportError
 from exporter.importing.make import import_model
 from exporter.importing.preprocessing import PRESETS, Preprocessing, read_preprocessing
 from exporter.importing.proof_images import generated_files
+from exporter.importing.transformers_source import open_transformers
 from exporter.parity import cpu_infer
 
 MOBILENET = Path(__file__).resolve().parents[3] / "shared" / "data" / "weights" / "mobilenet_v2_imagenet"
@@ -194,6 +196,18 @@ def test_a_transformers_folder_and_its_onnx_form_give_equal_answers(tmp_path: Pa
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     with refused(ExportError, "keep their aspect ratio and are not cropped", tmp_path / "c.onsight"):
         import_model(folder, tmp_path / "c.onsight", maker_key)
+
+
+def test_a_transformers_folder_of_one_label_is_multi_label(tmp_path: Path) -> None:
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic", num_labels=1)
+    ResNetForImageClassification(config).save_pretrained(tmp_path / "resnet")
+    original = open_transformers(tmp_path / "resnet", PRESETS["unit"])
+    assert (original.task, original.outputs) == (Task.MULTI_LABEL, 1)
+    assert any(note.startswith("one output is one label") for note in original.notes)
+    with pytest.raises(ExportError, match="found one, which is 100 % .* Leave --task out"):
+        open_transformers(tmp_path / "resnet", PRESETS["unit"], task=Task.SINGLE_LABEL)
 
 
 @pytest.mark.slow

@@ -43,6 +43,13 @@ FORMS = {
 }
 
 
+@pytest.fixture
+def one_label(tmp_path: Path) -> Path:
+    path = tmp_path / "one.txt"
+    path.write_text("scratch\n")
+    return path
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_graph_of_any_form_answers_in_its_bundle_as_it_does_alone(
     form: str, tmp_path: Path, labels: Path, maker_key: SigningKey
@@ -96,6 +103,39 @@ def test_a_log_softmax_head_gives_logits_and_one_label(tmp_path: Path, labels: P
         import_model(source, out, maker_key, labels=labels, preprocessing=unit, task=Task.MULTI_LABEL)
     with refused(ExportError, "expected probabilities, as --output says, found values from -", out):
         import_model(source, out, maker_key, labels=labels, preprocessing=unit, output="probabilities")
+
+
+@pytest.mark.parametrize("task", [None, Task.MULTI_LABEL])
+def test_one_plain_output_is_one_label_present_or_not(
+    task: Task | None, tmp_path: Path, one_label: Path, maker_key: SigningKey
+) -> None:
+    source, unit = classifier(tmp_path / "m.onnx", outputs=1), PRESETS["unit"]
+    made = import_model(
+        source, tmp_path / "m.onsight", maker_key, labels=one_label, preprocessing=unit, task=task
+    )  # fmt: skip
+    assert (made.manifest.task, made.manifest.thresholds) == (Task.MULTI_LABEL, (0.5,))
+    assert any(note.startswith("one output is one label") for note in made.notes) == (task is None)
+    probabilities, logits = bundle_answers(made, unit)
+    assert np.ptp(probabilities) > 1e-3  # not the same of every image
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("end", "options", "match"),
+    [
+        ("Softmax", {}, "found one, with a Softmax at the end, which is 100 % whatever"),
+        ("Softmax", {"output": "logits"}, "found one, with a Softmax at the end"),
+        ("LogSoftmax", {"task": Task.MULTI_LABEL}, "found one, with a LogSoftmax at the end"),
+        (None, {"task": Task.SINGLE_LABEL}, "found one, which is 100 % .* Leave --task out"),
+        ("Sigmoid", {"task": Task.SINGLE_LABEL}, "found one, which is 100 % .* Leave --task out"),
+    ],
+)
+def test_one_output_of_a_single_label_model_is_refused(
+    end: str | None, options: dict[str, Any], match: str, tmp_path: Path, one_label: Path, maker_key: SigningKey
+) -> None:
+    source, out = classifier(tmp_path / "m.onnx", outputs=1, end=end), tmp_path / "m.onsight"
+    with refused(ExportError, match, out):
+        import_model(source, out, maker_key, labels=one_label, preprocessing=PRESETS["unit"], **options)
 
 
 def test_of_several_outputs_the_one_that_is_named_is_served(tmp_path: Path, labels: Path, onsight: Onsight) -> None:
