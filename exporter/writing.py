@@ -7,7 +7,6 @@ card, the list of files, the signature, the file, whole or not at all. Proves no
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from bundle.keys import SigningKey
 from bundle.manifest import Manifest, ModelName, ModelVersion, ParityReport, PreprocessSpec, TensorSpec, Variant
 from bundle.pack import describe_files, pack_bundle
 from bundle.sealed import Recipient
+from bundle.versions import library_versions
 from exporter.card import render_card
 from exporter.errors import ExportError
 from exporter.graph import INPUT, LOGITS, PROBABILITIES
@@ -80,7 +80,7 @@ def draft_manifest(
         ),
         variants=(Variant(name="fp32", precision="fp32", file=MODEL_FILE, parity=parity),),
         golden=GOLDEN_FILE,
-        library_versions={each: importlib.metadata.version(each) for each in RECORDED_LIBRARIES},
+        library_versions=library_versions(RECORDED_LIBRARIES),
         files=describe_files({MODEL_FILE: graph, GOLDEN_FILE: b""}),
         **facts,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from bundle.decode import decode_image
 from bundle.errors import ImageError
+from bundle.versions import library_versions
 from trainer.data import Snapshot, Split
 from trainer.recipe import Recipe
 from trainer.report import THUMBNAIL_SIDE, RunInfo, render_report, thumbnail_jpeg
@@ -69,7 +69,7 @@ def write_report(run: Run) -> None:
             "snapshot": snapshot.sha256_digest,
             "backbone": description.backbone.sha256,
             "input": f"{description.preprocessing.width}x{description.preprocessing.height}",
-            **{name: importlib.metadata.version(name) for name in ("onsight", "torch", "onnxruntime", "numpy")},
+            **library_versions(("onsight", "torch", "onnxruntime", "numpy")),
         },
     )
     load_thumbnail = thumbnail_loader(Path(snapshot.root))
