@@ -74,8 +74,8 @@ def main() -> None:
         table = table_of(load_bundle(out, TrustStore(home.trust_dir)).manifest)
     section = f"""## Forms of an export: `python -m benchmarks.variants --write`
 
-`onsight export` of the TrashNet model (MobileNetV2, 224 x 224), {time.strftime("%Y-%m-%d")}, {os.cpu_count()} cores with
-a load of {os.getloadavg()[2]:.1f}. {" ".join(lines)}
+`onsight export` of the TrashNet model (MobileNetV2, 224 x 224), {time.strftime("%Y-%m-%d")}, {os.cpu_count()} cores
+with a load of {os.getloadavg()[2]:.1f}. {" ".join(lines)}
 Measured on the CPU, on the held-out photos, as the signed certificates have it.
 
 {table}"""
