@@ -85,7 +85,8 @@ def import_model(
     step("proving parity", 2, STEPS)
     thresholds = (0.5 if original.task is Task.MULTI_LABEL else 0.0,) * original.outputs
     reference = _reference(original, contents, spec)
-    infer = _runs(source, original, reference.images[:2])
+    graph = original.build()
+    infer = _runs(source, graph, original.fixed_batch, reference.images[:2])
     parity = prove_parity(
         reference, infer, original.task, 1.0, thresholds,
         tolerance=original.tolerance, logit_tolerance=original.logit_tolerance,
@@ -99,7 +100,7 @@ def import_model(
     answers = [infer(preprocess(data, spec)[None]) for data in kept]
     golden = Golden(kept, *(np.concatenate(part) for part in zip(*answers, strict=True)))
     draft = draft_manifest(
-        original.graph,
+        graph,
         parity,
         spec,
         fitted,
@@ -120,9 +121,10 @@ def import_model(
         ),
     )
     replay_golden(golden, draft, infer)
+    del infer  # a large model's memory
 
     step("signing", 5, STEPS)
-    manifest = write_bundle(out, draft, {MODEL_FILE: original.graph, GOLDEN_FILE: golden.to_bytes()}, key)
+    manifest = write_bundle(out, draft, {MODEL_FILE: graph, GOLDEN_FILE: golden.to_bytes()}, key)
     step("done", STEPS, STEPS)
     return ImportedModel(out, manifest, tuple(notes), original.output_found)
 
@@ -146,14 +148,14 @@ def _open(
     return open_onnx(source, preprocessing, task=task, output=output, output_name=output_name)
 
 
-def _runs(source: Path, original: Original, images: NDArray[np.uint8]) -> Infer:
-    """The wrapped graph, that runs on a batch of two."""
+def _runs(source: Path, graph: bytes, fixed: int | None, images: NDArray[np.uint8]) -> Infer:
+    """The wrapped graph, that runs on a batch of two. fixed: what the original's batch was fixed at, if it was."""
     try:
-        infer = cpu_infer(original.graph)
+        infer = cpu_infer(graph)
         infer(images)
     except Exception as error:  # the runtime's errors share no base class
-        if original.fixed_batch is not None:
-            raise fixed_batch(source, original.fixed_batch, error) from error
+        if fixed is not None:
+            raise fixed_batch(source, fixed, error) from error
         raise ExportError(
             f"{source}: expected a model that runs on several images at once, ONNX Runtime says: {first_line(error)}"
         ) from error

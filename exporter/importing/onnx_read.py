@@ -72,7 +72,9 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:
         ) from error
     _check_operators(path, model)
     try:
-        onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(
+            str(path), full_check=True
+        )  # from the file: to hand the model over would copy it twice
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise ExportError(
             f"{path}: expected a model that passes ONNX {onnx.__version__}'s full check, found: {first_line(error)}."

@@ -67,21 +67,29 @@ def open_onnx(
     quantised = bool(kinds & {"DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
     if quantised:
         notes.append("the model is quantised: another CPU may round it otherwise, and refuse it by its golden answers")
-    try:
+    held = [model]
+    del model  # `build` lets go of it while it checks what it made
+
+    def build() -> bytes:
+        scores.close()
         graph = wrap(
-            model, taken, given, preprocessing, size=(height, width), outputs=outputs, task=chosen,
+            held.pop(), taken, given, preprocessing, size=(height, width), outputs=outputs, task=chosen,
             from_probabilities=form == "probabilities",
         )  # fmt: skip
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        if taken.batch is not None:
-            raise fixed_batch(path, taken.batch, error) from error
-        raise ExportError(f"{path}: the model cannot be wrapped, ONNX says: {first_line(error)}") from error
+        try:
+            onnx.checker.check_model(graph, full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            if taken.batch is not None:
+                raise fixed_batch(path, taken.batch, error) from error
+            raise ExportError(f"{path}: the model cannot be wrapped, ONNX says: {first_line(error)}") from error
+        return graph
+
     return Original(
         kind="onnx",
         name=path.name,
         sha256=digest,
-        graph=graph,
         answer=_answer(scores, given, form, chosen),
+        build=build,
         preprocessing=preprocessing,
         height=height,
         width=width,
@@ -144,25 +152,28 @@ class _Scores:
     """
 
     def __init__(self, path: Path, model: onnx.ModelProto, taken: Input, given: Output) -> None:
-        watched = onnx.ModelProto()
-        watched.CopyFrom(model)
-        self._names = [given.name]
-        if given.before is not None:
-            self._names.append(given.before)
-            if given.before not in {value.name for value in watched.graph.output}:
-                watched.graph.output.append(onnx.helper.make_empty_tensor_value_info(given.before))
         self._path, self._taken = path, taken
+        self._names = [given.name] if given.before is None else [given.name, given.before]
+        watched = onnx.ModelProto()
+        if given.before is not None and given.before not in {value.name for value in model.graph.output}:
+            watched.graph.output.append(onnx.helper.make_empty_tensor_value_info(given.before))
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = 1
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
         try:
+            # What follows a message is merged into it: so one more output needs no second copy of the model.
             self._session: Any = ort.InferenceSession(
-                watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                path.read_bytes() + watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the runtime's errors share no base class
             raise ExportError(
                 f"{path}: expected a model that ONNX Runtime {ort.__version__} runs, it says: {first_line(error)}"
             ) from error
+
+    def close(self) -> None:
+        """Give its memory back. It answers no more."""
+        self._session = None
 
     def __call__(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         size = self._taken.batch or 1

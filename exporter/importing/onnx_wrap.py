@@ -1,8 +1,8 @@
 """A foreign ONNX graph -> the shipped form: uint8 (batch,H,W,3) in, probabilities and logits out.
 
 In this order: the batch is freed where it is fixed, half precision is widened, names are moved out of the way,
-normalisation and layout are put before it, softmax or sigmoid behind. The weights' values stay as they are. Proves
-nothing: the parity proof does.
+normalisation and layout are put before it, softmax or sigmoid behind. The weights' values stay as they are. Checks
+and proves nothing: whoever calls it does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LEAST_IR = 8  # from which on initializers need not be inputs, and functions ex
 
 
 def wrap(
-    source: onnx.ModelProto,
+    model: onnx.ModelProto,
     taken: Input,
     given: Output,
     preprocessing: Preprocessing,
@@ -37,11 +37,10 @@ def wrap(
 ) -> bytes:
     """ONNX bytes; the same model gives the same bytes.
 
-    size: (height, width).  outputs: how many labels.  from_probabilities: whether the output's values are
-    probabilities; logits are then what goes into the activation, or their logarithms where none is at the end.
+    model: is changed on the way, since a large one has no room for a copy.  size: (height, width).  outputs: how many
+    labels.  from_probabilities: whether the output's values are probabilities; logits are then what goes into the
+    activation, or their logarithms where none is at the end.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(source)
     if taken.batch is not None:
         _free_batch(model, taken.batch)
     _widen(model)
@@ -64,7 +63,6 @@ def wrap(
     model.ir_version = max(model.ir_version, _LEAST_IR)
     _drop_unused(graph)
     strip_metadata(model)
-    onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 
@@ -200,7 +198,8 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
                     for each in graphs_of(inner):
                         needed.update(value.name for value in each.output)
                         needed.update(name for part in each.node for name in part.input)
-    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.node[:], graph.initializer[:]
+    for place in reversed(range(len(graph.initializer))):  # one by one: a list of those that stay would be a copy
+        if graph.initializer[place].name not in needed:
+            del graph.initializer[place]
+    del graph.node[:]
     graph.node.extend(reversed(kept))
-    graph.initializer.extend(weights)

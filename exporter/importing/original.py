@@ -22,16 +22,18 @@ Answer = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32] | None, NDArr
 class Original:
     """A foreign model, read.
 
-    sha256: of its files.  graph: ONNX bytes in the shipped form.  labels: what it says itself, or None.  output: what
-    its own output is, and how that was found.  tolerance, logit_tolerance: of the proof; wider for half precision.
-    fixed_batch: what the original's batch was fixed at, if it was.  quantised: whether it rounds its input to steps.
+    sha256: of its files.  answer: what the model says as it stands, until `build` is called.  build: ONNX bytes in the
+    shipped form, once, since the model is used up by it; raises ExportError.  labels: what it says itself, or None.
+    output: what its own output is, and how that was found.  tolerance, logit_tolerance: of the proof; wider for half
+    precision.  fixed_batch: what the original's batch was fixed at, if it was.  quantised: whether it rounds its input
+    to steps.
     """
 
     kind: Literal["onnx", "transformers"]
     name: str
     sha256: str
-    graph: bytes
     answer: Answer
+    build: Callable[[], bytes]
     preprocessing: Preprocessing
     height: int
     width: int

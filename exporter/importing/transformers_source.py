@@ -65,12 +65,6 @@ def open_transformers(folder: Path, preprocessing: Preprocessing | None, *, task
     height, width = preprocessing.height or spec.height, preprocessing.width or spec.width
     chosen = _task(folder, config, task, notes)
     served = ServedClassifier(_Logits(model, preprocessing), chosen, 1.0)
-    try:
-        graph = build_onnx(served, height, width)
-    except Exception as error:  # torch's exporter raises whatever it meets
-        raise ExportError(
-            f"{folder}: torch cannot export this {config.model_type} model: {first_line(error)}"
-        ) from error
     labels = labels_by_number(f"{folder}/config.json: id2label", config.id2label) if config.id2label else None
     if labels and all(label == f"LABEL_{place}" for place, label in enumerate(labels)):
         notes.append("config.json names its labels LABEL_0, LABEL_1, ...: give --labels for real names")
@@ -83,14 +77,22 @@ def open_transformers(folder: Path, preprocessing: Preprocessing | None, *, task
             ]
         return None, np.concatenate(parts)
 
+    def build() -> bytes:
+        try:
+            return build_onnx(served, height, width)
+        except Exception as error:  # torch's exporter raises whatever it meets
+            raise ExportError(
+                f"{folder}: torch cannot export this {config.model_type} model: {first_line(error)}"
+            ) from error
+
     with torch.inference_mode():
         outputs = served(torch.zeros(1, height, width, 3, dtype=torch.uint8))[1].shape[1]
     return Original(
         kind="transformers",
         name=str(config.model_type),
         sha256=spec.sha256,
-        graph=graph,
         answer=answer,
+        build=build,
         preprocessing=preprocessing,
         height=height,
         width=width,

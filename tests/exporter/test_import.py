@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,8 @@ import onnx
 import pytest
 from exporting import refused
 from foreign_models import LABELS, bundle_answers, classifier
-from onsight_process import Onsight
+from onnx import helper, numpy_helper
+from onsight_process import Onsight, command_environment
 from onsight_server import onsight_serve
 from tiny_runs import EXPORTED_AT, write_class_folders
 
@@ -102,6 +106,40 @@ def test_labels_are_read_from_any_of_their_files_and_doubles_told_apart(
     )  # fmt: skip
     assert made.manifest.labels == ("a", "b", "a (2)")
     assert any("'a' stands at 0 and 2" in note for note in made.notes)
+
+
+PEAKS = r"""
+import re, sys
+from pathlib import Path
+from bundle.keys import SigningKey
+from exporter.importing.make import import_model
+from exporter.importing.preprocessing import PRESETS
+
+key = SigningKey.generate()
+for name in sys.argv[1:]:
+    import_model(Path(name), Path(name + ".onsight"), key, labels=Path("labels.txt"), preprocessing=PRESETS["unit"])
+    print(1024 * int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_large_model_is_in_memory_four_times_at_most(tmp_path: Path, labels: Path) -> None:
+    """As Python's message, as bytes, and twice within ONNX Runtime while it begins; small ones are what is there
+    without it.
+    """
+    model = onnx.load(classifier(tmp_path / "small.onnx", end="Softmax"))
+    random, edges = np.random.default_rng(0), (8, 2900, 2900, 2900, 2900, 8)
+    for place, edge in enumerate(pairwise(edges)):
+        model.graph.initializer.append(numpy_helper.from_array(random.normal(0, 0.02, edge).astype("f4"), f"w{place}"))
+        model.graph.node.insert(-2, helper.make_node("MatMul", [f"f{place}", f"w{place}"], [f"f{place + 1}"]))
+    model.graph.node[-2 - len(edges)].output[0], model.graph.node[-2].input[0] = "f0", f"f{len(edges) - 1}"
+    onnx.save(model, tmp_path / "large.onnx")
+    size = (tmp_path / "large.onnx").stat().st_size
+    assert size > 100_000_000
+    command = [sys.executable, "-c", PEAKS, "small.onnx", "large.onnx"]
+    done = subprocess.run(command, cwd=tmp_path, env=command_environment(tmp_path), check=True, capture_output=True)
+    small, large = map(int, done.stdout.split())
+    assert large - small < 4.5 * size
 
 
 @pytest.mark.parametrize(
@@ -206,7 +244,7 @@ def test_a_transformers_folder_of_one_label_is_multi_label(tmp_path: Path) -> No
     original = open_transformers(tmp_path / "resnet", PRESETS["unit"])
     assert (original.task, original.outputs) == (Task.MULTI_LABEL, 1)
     assert any(note.startswith("one output is one label") for note in original.notes)
-    with pytest.raises(ExportError, match="found one, which is 100 % .* Leave --task out"):
+    with pytest.raises(ExportError, match=r"found one, which is 100 % .* Leave --task out"):
         open_transformers(tmp_path / "resnet", PRESETS["unit"], task=Task.SINGLE_LABEL)
 
 
