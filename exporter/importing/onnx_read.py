@@ -51,19 +51,23 @@ class Output:
 def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:
     """The model with all its weights, and a SHA-256 of it. Raises ExportError."""
     try:
+        size = path.stat().st_size
+        _check_size(path, size)
         model = onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise ExportError(
+            f"{path}: expected an ONNX model, found {error.strerror or error}. Check the path."
+        ) from error
     except (DecodeError, ValueError) as error:
         raise ExportError(
             f"{path}: expected an ONNX model, found another or a damaged file. Export it again."
         ) from error
+    if not model.graph.node:
+        found = "an empty file" if not size else "a file without a graph"
+        raise ExportError(f"{path}: expected an ONNX model, found {found}. Export or copy it again.")
     places = _external_files(model)
     try:
-        size = path.stat().st_size + sum((path.parent / place).stat().st_size for place in places)
-        if size > LARGEST_BYTES:
-            raise ExportError(
-                f"{path}: expected a model of at most 2 GiB, weights included, found {size / 2**30:.1f} GiB. Use a"
-                " smaller one."
-            )
+        _check_size(path, size + sum((path.parent / place).stat().st_size for place in places))
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         names = ", ".join(sorted(places)) or "none"
@@ -86,6 +90,14 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:
             while block := file.read(1 << 20):
                 digest.update(block)
     return model, digest.hexdigest()
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > LARGEST_BYTES:
+        raise ExportError(
+            f"{path}: expected a model of at most 2 GiB, weights included, found {size / 2**30:.2f} GiB. Use a smaller"
+            " one."
+        )
 
 
 def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

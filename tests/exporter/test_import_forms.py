@@ -189,6 +189,30 @@ def test_a_graph_that_rounds_by_the_whole_batch_is_refused(tmp_path: Path, label
         )
 
 
+NO_MODELS = {
+    "empty": (0, b"", "found an empty file"),
+    "missing": (None, b"", "found No such file or directory"),
+    "too large": (2_200_000_000, b"", r"at most 2 GiB, weights included, found 2\.05 GiB"),
+    "damaged": (64, b"onnx", "found another or a damaged file"),
+    "without a graph": (2, b"\x08\x08", "found a file without a graph"),
+}
+
+
+@pytest.mark.parametrize("case", NO_MODELS)
+def test_a_file_that_is_no_model_is_called_what_it_is(
+    case: str, tmp_path: Path, labels: Path, maker_key: SigningKey
+) -> None:
+    size, begin, match = NO_MODELS[case]
+    source, out = tmp_path / "m.onnx", tmp_path / "out" / "m.onsight"
+    out.parent.mkdir()
+    if size is not None:
+        with source.open("wb") as file:
+            file.write(begin)
+            file.truncate(size)  # takes no room on the disk
+    with refused(ExportError, rf"m\.onnx: expected .*{match}", out):
+        import_model(source, out, maker_key, labels=labels, preprocessing=PRESETS["unit"])
+
+
 REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no preprocessing": ({}, {"preprocessing": None}, "how its float32 pixels are prepared.* imagenet"),
     "custom operators": ({"domain": "maker.ops"}, {}, "standard ONNX operators, found maker.ops.Conv"),
