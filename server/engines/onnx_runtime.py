@@ -122,7 +122,7 @@ class OnnxRuntimeEngine:
 
     def close(self) -> None:
         """Let go of the sessions, whoever still holds this engine."""
-        self._session = None
+        self._session = self._open_another = None
         self._sized.clear()
         if self._prepared is not None:
             forget_prepared(self._prepared)
