@@ -33,7 +33,7 @@ from exporter.graph import ServedClassifier, build_onnx
 from exporter.parity import cpu_infer, make_reference, prove_parity
 from exporter.recorded import check_statistics, read_recorded
 from exporter.variants.make import RECIPES, LeftOut, Made, Material, check_variants, make_variant
-from exporter.writing import GOLDEN_FILE, MODEL_FILE, Step, checked_names, draft_manifest, write_bundle
+from exporter.writing import GOLDEN_FILE, MODEL_FILE, Step, check_place, checked_names, draft_manifest, write_bundle
 from trainer.data.snapshot import Snapshot
 from trainer.head import Classifier
 from trainer.run import ModelChoice, ModelDescription, Run
@@ -78,6 +78,7 @@ def export_run(
     for all else (a name, no images, a place that cannot be written); then nothing is written.
     """
     name, version = checked_names(out, name, version)
+    check_place(out)
     wanted = check_variants(variants)
     shares = [*SHARES, *(share for each in wanted[1:] for share in RECIPES[each].shares), 1]
     begun = 0

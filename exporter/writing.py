@@ -1,12 +1,15 @@
 """How every bundle is written, whether its model was trained here or elsewhere.
 
-In this order: a name and a version that may be part of a URL, a draft of the manifest for a graph that was proven, the
-card, the list of files, the signature, the file, whole or not at all. Proves nothing itself.
+In this order: a name and a version that may be part of a URL, a place that can be written, a draft of the manifest for
+a graph that was proven, the card, the list of files, the signature, the file, whole or not at all. It proves nothing.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +50,23 @@ def checked_names(out: Path, name: str | None, version: str) -> tuple[str, str]:
             f"model version: expected 1 to 64 letters, digits, '.', '_', '+' or '-', a letter or digit first; found"
             f" {version!r}. Choose another."
         ) from error
+
+
+def check_place(out: Path) -> None:
+    """Try the place before the minutes that a bundle takes. Leaves nothing behind; missing folders are made at the end.
+
+    Raises ExportError where `out` could not be written.
+    """
+    try:
+        if out.is_dir():
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = out.parent
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(out, error) from error
 
 
 def default_name(out: Path) -> str:
@@ -101,8 +121,12 @@ def write_bundle(
         out.parent.mkdir(parents=True, exist_ok=True)
         pack_bundle(out, manifest, files, key, recipients)
     except OSError as error:
-        raise ExportError(
-            f"{out}: expected to write the bundle there, found {error.strerror or error}. Check the path, its"
-            " permissions and the free space."
-        ) from error
+        raise _unwritable(out, error) from error
     return manifest
+
+
+def _unwritable(out: Path, error: OSError) -> ExportError:
+    return ExportError(
+        f"{out}: expected to write the bundle there, found {error.strerror or error}. Check the path, its permissions"
+        " and the free space."
+    )

@@ -28,7 +28,7 @@ from exporter.importing.preprocessing import Preprocessing
 from exporter.importing.proof_images import folder_images, generated_files
 from exporter.importing.transformers_source import open_transformers
 from exporter.parity import Reference, cpu_infer, prove_parity
-from exporter.writing import GOLDEN_FILE, MODEL_FILE, Step, checked_names, draft_manifest, write_bundle
+from exporter.writing import GOLDEN_FILE, MODEL_FILE, Step, check_place, checked_names, draft_manifest, write_bundle
 
 STEPS = 6
 VALUE_TOLERANCE = 1e-5  # of the largest value
@@ -67,6 +67,7 @@ def import_model(
     as the labels are.  Raises ExportError, ParityError, BackboneError or DatasetError; then nothing is written.
     """
     name, version = checked_names(out, name, version)
+    check_place(out)
     step("reading the model", 0, STEPS)
     original = _open(source, preprocessing, task, output, output_name)
     notes = list(original.notes)

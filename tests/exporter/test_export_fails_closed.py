@@ -16,6 +16,7 @@ from bundle.errors import OnsightError
 from bundle.keys import SigningKey
 from exporter.errors import ExportError, ParityError
 from exporter.export import export_run
+from exporter.importing.make import import_model
 from exporter.writing import default_name
 from trainer.errors import RunError, SnapshotError
 from trainer.run import Run
@@ -221,9 +222,27 @@ def test_predictions_that_the_weights_do_not_give_are_refused(
         export_run(run, out, maker_key)
 
 
-@pytest.mark.slow
-def test_a_place_that_cannot_be_written_is_told_of(single_run: TinyRun, maker_key: SigningKey, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["below a file", "a folder", "a file system that takes no file"])
+def test_a_place_that_cannot_be_written_is_told_of_before_any_work(
+    place: str, maker_key: SigningKey, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("not a folder")
-    out = tmp_path / "file" / "shapes.onsight"
+    out = tmp_path / "file" / "shapes.onsight" if place == "below a file" else tmp_path / "shapes.onsight"
+    if place == "a folder":
+        out.mkdir()
+    elif place == "a file system that takes no file":
+        out = Path("/proc/shapes.onsight")
+    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ExportError, match=r"shapes\.onsight: expected to write the bundle there, found"):
-        export_run(single_run.run, out, maker_key)
+        export_run(Run(tmp_path / "nothing"), out, maker_key)
+    with pytest.raises(ExportError, match=r"shapes\.onsight: expected to write the bundle there, found"):
+        import_model(tmp_path / "nothing.onnx", out, maker_key)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_is_not_there_yet_is_no_fault_and_is_not_made_for_a_bundle_that_fails(
+    maker_key: SigningKey, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError):
+        export_run(Run(tmp_path / "nothing"), tmp_path / "new" / "folder" / "shapes.onsight", maker_key)
+    assert list(tmp_path.iterdir()) == []
