@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,6 +23,7 @@ from bundle.files import write_atomically
 from bundle.home import OnsightHome
 from bundle.manifest import Manifest
 from licenses.claims import time_of
+from licenses.clock import BEHIND, CLOCK_ROLLBACK
 from licenses.errors import LicenseError
 from licenses.gate import LicenseGate, Usage
 from licenses.holding import Holding
@@ -63,7 +63,7 @@ def entitlement_of(
 class Entitlement:
     """gate: None where there is none.  licenses_dir: whose changes are news.  record: what served under a licence.
 
-    usage: what this server takes up; its loaded models are counted here.  announced: where processes that share a
+    usage: what this server takes up, but for its models.  announced: where processes that share a
     server note which warning one of them has given; None gives each of them its own.  now: seconds that only grow.
     """
 
@@ -79,7 +79,7 @@ class Entitlement:
         self._told: set[str] = set()
         self._now = now
         self._began = now()
-        self._granted: Counter[str] = Counter()  # issuer -> models of this look
+        self._remembered: frozenset[str] | None = None  # None: to be read
         self._holdings: tuple[Holding, ...] = ()
         self._clock_behind = timedelta()
 
@@ -102,7 +102,7 @@ class Entitlement:
 
     def begin_look(self) -> None:
         """All models are asked about anew."""
-        self._granted.clear()
+        self._remembered = None
         if self._gate is None:
             return
         try:
@@ -112,11 +112,14 @@ class Entitlement:
             return
         for holding in self._holdings:
             self._warn(holding)
-        if self._clock_behind > timedelta(days=1):
-            self._tell("clock", "the clock is behind", behind_h=int(self._clock_behind.total_seconds() // 3600))
+        if self._clock_behind > BEHIND:
+            self._tell("clock", "the clock is behind", code=CLOCK_ROLLBACK, behind_h=int(self._clock_behind.total_seconds() // 3600))
 
-    def refusal(self, manifest: Manifest, manifest_sha256: str) -> OnsightError | None:
-        """Why this bundle may not serve now; None where it may. What cannot be judged may not. Never raises."""
+    def refusal(self, manifest: Manifest, manifest_sha256: str, *, beside: int = 0) -> OnsightError | None:
+        """Why this bundle may not serve now; None where it may. What cannot be judged may not. Never raises.
+
+        beside: how many models that demand a licence of the same issuer serve with it.
+        """
         demand = manifest.license
         if demand is None:
             return None
@@ -126,14 +129,13 @@ class Entitlement:
                 f"{manifest.name}: expected a licence of issuer {demand.issuer}, found an install that checks none."
                 " Install Onsight's present version and the licence.",
             )
-        loaded = self._granted[demand.issuer] + 1
         try:
             self._gate.require(
                 "serve",
                 issuer=demand.issuer,
                 model=manifest.name,
-                new=manifest_sha256 not in self._served(),
-                usage=replace(self._usage(), loaded_models=loaded),
+                new=not self.has_served(manifest_sha256),
+                usage=replace(self._usage(), loaded_models=beside + 1),
                 made=time_of(manifest.created_at),
             )
         except OnsightError as error:
@@ -143,8 +145,13 @@ class Entitlement:
             return OnsightError(
                 f"{manifest.name}: judging its licence failed ({type(error).__name__}); the log says more."
             )
-        self._granted[demand.issuer] = loaded
         return None
+
+    def has_served(self, manifest_sha256: str) -> bool:
+        """Whether this bundle has served here under a licence; as it was known when the look began."""
+        if self._remembered is None:
+            self._remembered = self._served()
+        return manifest_sha256 in self._remembered
 
     def _warn(self, holding: Holding) -> None:
         """Once for each step of a licence's last days, and once for one that does not count."""
@@ -182,10 +189,12 @@ class Entitlement:
             write_atomically(self._record, json.dumps(sorted({*known, *manifests_sha256})).encode(), mode=0o600)
         except OSError as error:
             log.warning("licensed models not remembered", extra={"reason": error.strerror or str(error)})
+        else:
+            self._remembered = None
 
-    def _served(self) -> set[str]:
+    def _served(self) -> frozenset[str]:
         try:
             found = json.loads(self._record.read_bytes())
-        except (OSError, ValueError):
-            return set()
-        return {str(each) for each in found} if isinstance(found, list) else set()
+        except (OSError, ValueError, RecursionError):
+            return frozenset()
+        return frozenset(map(str, found)) if isinstance(found, list) else frozenset()

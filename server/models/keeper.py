@@ -185,8 +185,8 @@ class Keeper:
             elif found is not None:
                 round_.failures[file.key, ""] = found
                 self._add_kept(file, round_)
-        while todo := sorted(round_.candidates.keys() - round_.chosen.keys()):
-            self._choose(todo[0], round_)
+        while todo := round_.candidates.keys() - round_.chosen.keys():
+            self._choose(min(todo, key=lambda key: (self._is_new(round_.candidates[key]), key)), round_)
         present = {file.key for file in round_.files}
         self._unloadable = {held: failure for held, failure in self._unloadable.items() if held[0] in present}
         if self._store:  # before anything is published: whatever served can be had again
@@ -228,7 +228,7 @@ class Keeper:
                 standby.append(StandbyVersion(*key, version.version, version.file.file_name))
                 continue
             held = (version.file.key, version.manifest_sha256)
-            result = self._refusal(version) or round_.serving.get(held) or self._load(version, round_)
+            result = self._refusal(version, round_, chosen) or round_.serving.get(held) or self._load(version, round_)
             if isinstance(result, Slot):
                 round_.serving[held] = result
                 chosen.append((version, result))
@@ -239,9 +239,19 @@ class Keeper:
         chosen.sort(key=lambda each: _rank(each[0]), reverse=True)
         round_.chosen[key], round_.standby[key] = tuple(chosen), tuple(standby)
 
-    def _refusal(self, version: Version) -> Failure | None:
+    def _is_new(self, versions: list[Version]) -> bool:
+        """Whether it is under a licence for the first time: where a licence has a limit, it takes nobody's place."""
+        licensed = [version.manifest_sha256 for version in versions if version.manifest.license is not None]
+        return self._entitlement is not None and licensed != [] and not any(map(self._entitlement.has_served, licensed))
+
+    def _refusal(self, version: Version, round_: _Round, chosen: list[tuple[Version, Slot]]) -> Failure | None:
         """Of a model that serves, too: a licence may have ended since."""
-        error = self._entitlement and self._entitlement.refusal(version.manifest, version.manifest_sha256)
+        demand = version.manifest.license
+        if self._entitlement is None or demand is None:
+            return None
+        others = [*round_.serving_versions, *(other for other, _ in chosen)]
+        beside = sum(other.manifest.license == demand for other in others)
+        error = self._entitlement.refusal(version.manifest, version.manifest_sha256, beside=beside)
         return self._failures.failure(error, version.file, version.name, version.version) if error else None
 
     def _load(self, version: Version, round_: _Round) -> Slot | Failure:

@@ -39,9 +39,10 @@ def demanding(
     name: str = "colours",
     version: str = "1",
     issuer: str = ISSUER,
+    golden_shift: float = 0.0,
 ) -> Path:
     """A bundle that demands a licence."""
-    path = make_bundle(install.models / file_name, install.key, name, version)
+    path = make_bundle(install.models / file_name, install.key, name, version, golden_shift=golden_shift)
     entries = read_archive(path)
     manifest = parse_manifest(entries.pop("manifest.json")).model_copy(update={"license": LicenseDemand(issuer=issuer)})
     entries.pop("manifest.sig")
@@ -293,3 +294,31 @@ def test_a_real_server_takes_up_a_licence_tells_of_it_and_lets_go_when_it_is_rev
     assert (reply.status, reply.json["code"]) == (403, "LICENSE_REVOKED")
     assert "contract ended" in reply.json["detail"]
     assert server.log.count("licence to be renewed") == 1
+
+
+def test_a_version_that_fails_to_load_takes_up_none_of_a_licence_s_models(install: Install, tmp_path: Path) -> None:
+    vendor = Vendor(tmp_path / "vendor", NOW)
+    keep_license(install.home.licenses_dir, vendor.file(limits={"loaded_models": 1}))
+    demanding(install, issuer=vendor.id)
+    kept = Kept(install, LicenseGate(install.home.licenses_dir))
+    kept.keeper.look()
+    demanding(install, "newer.onsight", version="2", issuer=vendor.id, golden_shift=0.4)
+    kept.keeper.look(forced=True)
+    assert [(model.manifest.name, model.manifest.version) for model in kept.registry.models] == [("colours", "1")]
+    assert [failure.version for failure in kept.registry.failures] == ["2"]
+
+
+def test_a_new_model_takes_no_other_one_s_place_under_a_limit_not_even_after_a_restart(
+    install: Install, tmp_path: Path
+) -> None:
+    vendor = Vendor(tmp_path / "vendor", NOW)
+    keep_license(install.home.licenses_dir, vendor.file(limits={"loaded_models": 1}))
+    demanding(install, "second.onsight", name="second", issuer=vendor.id)
+    gate = LicenseGate(install.home.licenses_dir)
+    kept = Kept(install, gate)
+    kept.keeper.look()
+    demanding(install, "first.onsight", name="first", issuer=vendor.id)
+    for each in (kept, Kept(install, gate)):
+        each.keeper.look(forced=True)
+        assert each.names == ["second"]
+        assert [failure.name for failure in each.registry.failures] == ["first"]
