@@ -1,9 +1,14 @@
-"""Fixtures of more than one room: tiny runs and their bundles, made once, and the command line as real processes."""
+"""Fixtures of more than one room: tiny runs and their bundles, made once, and the command line as real processes.
+
+Under `pytest -n`, each worker makes its own, and a test marked `alone` waits until no other test runs.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +23,25 @@ from exporter.export import export_run
 
 # A run in the background of a script inherits an ignored SIGINT, and so would every process that tests send Ctrl-C to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def locked(path: Path, kind: int) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test marked `alone` holds what all others share; who waits for that keeps later tests from beginning."""
+    with ExitStack() as stack:
+        if hasattr(item.config, "workerinput"):  # a worker of pytest-xdist, and not the only one
+            folder = item.config._tmp_path_factory.getbasetemp().parent
+            is_alone = item.get_closest_marker("alone") is not None
+            with locked(folder / "next.lock", fcntl.LOCK_EX):
+                stack.enter_context(locked(folder / "running.lock", fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH))
+        return (yield)
 
 
 @pytest.fixture(scope="session")
