@@ -32,7 +32,8 @@ from exporter.evidence import GOLDEN_IMAGES, PARITY_IMAGES, Evidence, gather_evi
 from exporter.graph import ServedClassifier, build_onnx
 from exporter.parity import cpu_infer, make_reference, prove_parity
 from exporter.recorded import check_statistics, read_recorded
-from exporter.variants.make import RECIPES, LeftOut, Made, Material, check_variants, make_variant
+from exporter.variants.make import RECIPES, LeftOut, Made, Material, make_variant
+from exporter.variants.names import check_variants
 from exporter.writing import GOLDEN_FILE, MODEL_FILE, Step, check_place, checked_names, draft_manifest, write_bundle
 from trainer.data.snapshot import Snapshot
 from trainer.head import Classifier

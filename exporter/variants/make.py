@@ -7,7 +7,7 @@ their golden answers before one serves (docs/adr/0011-gpu-variants.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,8 +32,6 @@ from trainer.data.split import Split
 from trainer.statistics import Statistics
 
 CALIBRATION_IMAGES: Final = 128
-VARIANTS: Final = ("fp32", "fp16", "int8", "int8-tensorrt")
-GROUPS: Final = {"cpu": ("fp32", "int8"), "gpu": ("fp32", "fp16", "int8-tensorrt"), "all": VARIANTS}
 
 
 @dataclass(frozen=True)
@@ -118,21 +116,6 @@ RECIPES: Final = {
         serves_on=(TENSORRT,),
     ),
 }  # fmt: skip
-
-
-def check_variants(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, each once, in the order of VARIANTS; a group's name stands for its variants.
-
-    Raises ExportError for an unknown one, or without fp32.
-    """
-    wanted = {variant for name in names for variant in GROUPS.get(name, (name,))}
-    if not wanted <= {*VARIANTS} or "fp32" not in wanted:
-        found = ", ".join(names) or "none"
-        raise ExportError(
-            f"variants: expected fp32, and with it any of {', '.join(VARIANTS[1:])} (or one of {', '.join(GROUPS)}),"
-            f" found {found}. Full precision is in every bundle: the others are measured against it."
-        )
-    return tuple(name for name in VARIANTS if name in wanted)
 
 
 def make_variant(name: str, material: Material, limits: GateLimits, step: Callable[[str], None]) -> Made | LeftOut:

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from trainer.run import ModelChoice
 
 
+def _variants(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
+    """Before torch is imported, which takes seconds."""
+    from exporter.errors import ExportError
+    from exporter.variants.names import check_variants
+
+    try:
+        return check_variants([part.strip() for part in text.split(",")])
+    except ExportError as error:
+        raise click.UsageError(str(error)) from error
+
+
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @out_option
@@ -30,9 +41,9 @@ if TYPE_CHECKING:
     help="Its backbone, if it moved: one of `onsight backbones list`, or a folder.",
 )  # fmt: skip
 @click.option(
-    "--variants", default="fp32", show_default=True, metavar="LIST",
-    help="fp32, and with it fp16 (GPUs), int8 (CPUs), int8-tensorrt; or cpu, gpu, all. Each smaller or faster form is"
-    " kept if it keeps the limits on held-out images.",
+    "--variants", default="fp32", show_default=True, metavar="LIST", callback=_variants,
+    help="fp32, which is always there, and fp16 (GPUs), int8 (CPUs), int8-tensorrt; or cpu, gpu, all. Each smaller or"
+    " faster form is kept if it keeps the limits on held-out images.",
 )  # fmt: skip
 @click.option(
     "--max-loss", type=click.FloatRange(0, 1), default=0.01, show_default=True, metavar="FRACTION",
@@ -59,7 +70,7 @@ def command(
     model_version: str,
     images: Path | None,
     backbone: Path | None,
-    variants: str,
+    variants: tuple[str, ...],
     max_loss: float,
     min_agreement: float,
     require_variants: bool,
@@ -99,7 +110,7 @@ def command(
     with TerminalReporter() as reporter:
         exported = export_run(
             Run(run_folder), out, key, choice=choice, name=name, version=model_version, images=images,
-            backbone=backbone, variants=[part.strip() for part in variants.split(",")],
+            backbone=backbone, variants=variants,
             limits=GateLimits(max_loss=max_loss, min_agreement=min_agreement), require_variants=require_variants,
             license=demand, recipients=sealed_for, step=reporter.step,
         )  # fmt: skip

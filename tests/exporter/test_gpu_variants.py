@@ -25,7 +25,8 @@ from exporter.errors import ExportError
 from exporter.export import Exported, export_run
 from exporter.parity import cpu_infer
 from exporter.variants.fp16 import convert_fp16
-from exporter.variants.make import RECIPES, check_variants
+from exporter.variants.make import RECIPES
+from exporter.variants.names import check_variants
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 
@@ -204,9 +205,13 @@ def test_a_graph_that_cannot_be_converted_says_why() -> None:
         (("all",), ("fp32", "fp16", "int8", "int8-tensorrt")),
         (("int8-tensorrt", "fp32", "fp32"), ("fp32", "int8-tensorrt")),
         (("cpu", "fp16"), ("fp32", "fp16", "int8")),
+        (("int8",), ("fp32", "int8")),
+        ((), ("fp32",)),
     ],
 )
-def test_groups_stand_for_their_variants(names: tuple[str, ...], expected: tuple[str, ...]) -> None:
+def test_groups_stand_for_their_variants_and_full_precision_is_always_there(
+    names: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
     assert check_variants(names) == expected
 
 

@@ -229,12 +229,9 @@ def test_the_command_warns_of_a_variant_that_is_left_out_and_succeeds(
     assert not (tmp_path / "shapes.onsight").exists()
 
 
-@pytest.mark.parametrize("names", [(), ("int8",), ("fp32", "int4")])
-def test_variants_that_are_not_known_or_without_full_precision_are_refused(
-    names: tuple[str, ...], single_run: TinyRun, maker_key: SigningKey, tmp_path: Path
-) -> None:
-    with refused(ExportError, "variants: expected fp32", tmp_path / "shapes.onsight"):
-        export_run(single_run.run, tmp_path / "shapes.onsight", maker_key, variants=names)
+def test_a_variant_that_is_not_known_is_refused(single_run: TinyRun, maker_key: SigningKey, tmp_path: Path) -> None:
+    with refused(ExportError, "--variants: expected any of fp32, .* found 'int4'", tmp_path / "shapes.onsight"):
+        export_run(single_run.run, tmp_path / "shapes.onsight", maker_key, variants=("fp32", "int4"))
 
 
 @pytest.mark.slow
