@@ -15,13 +15,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from bundle.fingerprint import Fingerprint, fingerprint_of
 from licenses.claims import Action, Binding, text_of
 from licenses.clock import RELEASED, Clock, Reading, utc_now
 from licenses.errors import LicenseError
 from licenses.held import Held
 from licenses.holding import Holding
 from licenses.host import Factors, host_factors
-from licenses.identity import InstallIdentity
+from licenses.identity import FILE_NAME, InstallIdentity
 from licenses.license import License
 from licenses.state import Standing, State, standing
 from licenses.store import LicenseStore
@@ -68,6 +69,7 @@ class LicenseGate:
         self._clock = Clock(licenses_dir, now, monotonic, read_only=read_only)
         self._host_factors = factors
         self._factors: tuple[float, dict[str, tuple[str, ...]]] | None = None
+        self._own: tuple[Fingerprint, InstallIdentity | None] | None = None
         self._known = known
 
     def require(
@@ -174,7 +176,7 @@ class LicenseGate:
         binding = license_.claims.binding
         if binding.mode == "none":
             return None
-        identity = InstallIdentity.load(self._folder)
+        identity = self._identity()
         own = "one without an identity" if identity is None else identity.install_id
         if identity is None or identity.install_id not in binding.installs:
             return LicenseError(
@@ -194,6 +196,14 @@ class LicenseGate:
             f" {', '.join(shown) or 'none'}. If the host was exchanged, ask the issuer for a new licence, with"
             " `onsight license request`.",
         )
+
+    def _identity(self) -> InstallIdentity | None:
+        """Read again when its file changed. Raises IdentityError."""
+        fingerprint = fingerprint_of(self._folder / FILE_NAME)
+        if self._own is None or self._own[0] != fingerprint:
+            self._own = fingerprint, InstallIdentity.load(self._folder)
+            self._factors = None  # hashed with another salt
+        return self._own[1]
 
     def _shown(self, binding: Binding, identity: InstallIdentity) -> list[str]:
         """Kinds of facts of which the host still shows one."""

@@ -2,8 +2,8 @@
 
     rings/ISSUER-SEQ.txt   installed/ISSUER-LIC_ID-SEQ.txt   revoked/ISSUER-SEQ.txt   released/ISSUER-LIC_ID-SEQ.txt
 
-Everything is checked before it is written, and anew at each reading; what a file is called proves nothing. A bad new
-file leaves the last good one in force. A good file is never overwritten. `released` says which licences this install
+Everything is checked before it is written, and anew when it is read after a file changed; what a file is called proves
+nothing. A bad new file leaves the last good one in force. A good file is never overwritten. `released` says which licences this install
 has given up: they count here no longer.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from bundle.files import write_atomically
+from bundle.fingerprint import Fingerprint, fingerprint_of
 from licenses.envelope import MAX_FILE_BYTES, Kind, Sealed, malformed, read_block
 from licenses.errors import LicenseError
 from licenses.held import Held, Incoming, LicenseKey, Problem, check_incoming
@@ -35,13 +36,25 @@ class LicenseStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._last: tuple[object, Held] | None = None
+
+    @property
+    def fingerprint(self) -> tuple[Fingerprint, ...]:
+        """Differs when `read` may find something else."""
+        return tuple(fingerprint_of(self.folder / name) for name in (RINGS, LICENCES, REVOKED, RELEASED))
 
     @property
     def is_empty(self) -> bool:
         return not any(next((self.folder / name).glob(f"*{SUFFIX}"), None) for name in (RINGS, LICENCES, REVOKED))
 
     def read(self) -> Held:
-        """Never raises for what is wrong with a file; `problems` tells of it."""
+        """Never raises for what is wrong with a file; `problems` tells of it. The same again until a file changes."""
+        fingerprint = self.fingerprint
+        if self._last is None or self._last[0] != fingerprint:
+            self._last = fingerprint, self._read()
+        return self._last[1]
+
+    def _read(self) -> Held:
         held = Held(released=self._released())
         for ring in self._read_all(RINGS, Kind.KEYRING, lambda sealed: [KeyRing.open(sealed)], held):
             held.add_ring(ring)

@@ -113,7 +113,12 @@ class Entitlement:
         for holding in self._holdings:
             self._warn(holding)
         if self._clock_behind > BEHIND:
-            self._tell("clock", "the clock is behind", code=CLOCK_ROLLBACK, behind_h=int(self._clock_behind.total_seconds() // 3600))
+            self._tell(
+                "clock",
+                "the clock is behind",
+                code=CLOCK_ROLLBACK,
+                behind_h=int(self._clock_behind.total_seconds() // 3600),
+            )
 
     def refusal(self, manifest: Manifest, manifest_sha256: str, *, beside: int = 0) -> OnsightError | None:
         """Why this bundle may not serve now; None where it may. What cannot be judged may not. Never raises.

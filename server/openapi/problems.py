@@ -46,7 +46,6 @@ PROBLEMS: dict[str, Meaning] = {
     "LICENSE_NOT_ENTITLED": Meaning((403,), "The licence does not cover this model, or not serving."),
     "LICENSE_LIMIT": Meaning((403,), "The licence allows fewer models, servers or devices at once."),
     "LICENSE_REVOKED": Meaning((403,), "The issuer has revoked the licence that covers it."),
-    "LICENSE_CLOCK_ROLLBACK": Meaning((403,), "The host's clock lies so far back that the licence cannot be judged."),
     "NOT_FOUND": Meaning((404,), "There is nothing at this address."),
     "MODEL_NOT_FOUND": Meaning((404,), "No model, or no version, of this name is served here."),
     "METHOD_NOT_ALLOWED": Meaning((405,), "The address does not take this method; see the header Allow."),

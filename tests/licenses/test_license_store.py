@@ -11,7 +11,7 @@ import pytest
 from vendor import Vendor, install
 
 from bundle.keys import SigningKey
-from licenses.claims import RingDocument
+from licenses.claims import Binding, RingDocument
 from licenses.envelope import MAX_FILE_BYTES, Kind, seal
 from licenses.errors import LicenseError
 from licenses.gate import LicenseGate
@@ -213,3 +213,29 @@ def test_blocks_of_two_issuers_may_stand_in_one_file(store: LicenseStore, vendor
     other = Vendor(tmp_path / "other", NOW)
     install(store.folder, vendor.file(lic_id="lic-same") + other.file(lic_id="lic-same"))
     assert set(store.read().licenses) == {(vendor.id, "lic-same"), (other.id, "lic-same")}
+
+
+def test_what_is_held_is_read_again_when_a_file_changed_and_not_before(store: LicenseStore, vendor: Vendor) -> None:
+    install(store.folder, vendor.file(lic_id="lic-test", seq=1))
+    before = store.read()
+    assert store.read() is before
+    install(store.folder, vendor.file(lic_id="lic-test", seq=2))
+    assert numbers(store) == [2, 1]
+    (path,) = (store.folder / "installed").glob("*-2.txt")
+    path.write_bytes(b"damaged where it lies")
+    assert (numbers(store), len(store.read().problems)) == ([1], 1)
+
+
+def test_an_identity_is_looked_up_again_when_its_file_changed(store: LicenseStore, vendor: Vendor) -> None:
+    identity = InstallIdentity.load_or_create(store.folder)
+    facts = {"machine-id": ("m",), "dmi-uuid": ("d",)}
+    binding = Binding(mode="host", installs=(identity.install_id,), min_match=1, factors=identity.hashed(facts))
+    install(store.folder, vendor.file(binding=binding))
+    gate = LicenseGate(store.folder, now=lambda: NOW, monotonic=lambda: 0.0, factors=lambda: facts)
+    path = store.folder / "identity.json"
+    kept = path.read_bytes()
+    path.unlink()
+    InstallIdentity.load_or_create(store.folder)
+    assert [each.state for each in gate.holdings()] == ["LICENSE_HOST_MISMATCH"]
+    path.write_bytes(kept)
+    assert [each.state for each in gate.holdings()] == ["ok"]

@@ -172,6 +172,7 @@ def test_a_clock_that_lies_behind_is_told_of_and_a_wrong_mark_can_be_dropped(
     mark.write_text(json.dumps({"mark": "2090-01-01T00:00:00Z"}))
     told = onsight("license", "status", "--json")
     assert (told.code, told.json["clock_behind_s"] > 86400, told.json["licenses"][0]["state"]) == (24, True, "ok")
+    assert told.json["clock_code"] == "LICENSE_CLOCK_ROLLBACK"
     assert "onsight license clock-reset" in onsight("license", "status").stderr
     assert "2090-01-01" in onsight("license", "clock-reset").stderr
     assert onsight("license", "status").code == 0

@@ -54,7 +54,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     The exit code is that of the one that most wants somebody to act: 0 ok, 10 grace, 20 expired, 21 a file that cannot
     be believed, 22 another install or host, 24 the clock, 25 revoked.
     """
-    from licenses.clock import BEHIND
+    from licenses.clock import BEHIND, CLOCK_ROLLBACK
     from licenses.gate import LicenseGate
     from licenses.holding import most_pressing
 
@@ -67,6 +67,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
         document = {
             "exit_code": code,
             "clock_behind_s": behind.total_seconds(),
+            "clock_code": CLOCK_ROLLBACK if behind > BEHIND else None,
             "licenses": [{**each.facts, "exit_code": each.exit_code} for each in held],
         }
         click.echo(json.dumps(document, ensure_ascii=False))
