@@ -3,8 +3,8 @@
     rings/ISSUER-SEQ.txt   installed/ISSUER-LIC_ID-SEQ.txt   revoked/ISSUER-SEQ.txt   released/ISSUER-LIC_ID-SEQ.txt
 
 Everything is checked before it is written, and anew when it is read after a file changed; what a file is called proves
-nothing. A bad new file leaves the last good one in force. A good file is never overwritten. `released` says which licences this install
-has given up: they count here no longer.
+nothing. A bad new file leaves the last good one in force. A good file is never overwritten. `released` says which
+licences this install has given up: they count here no longer.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from typing import Final, Literal, Protocol
 
 from bundle.errors import OnsightError
 from bundle.files import write_atomically
+from bundle.fingerprint import fingerprint_of
 from bundle.home import OnsightHome
 from bundle.manifest import Manifest
 from licenses.claims import time_of
@@ -28,7 +29,7 @@ from licenses.errors import LicenseError
 from licenses.gate import LicenseGate, Usage
 from licenses.holding import Holding
 from licenses.state import State
-from server.models.shelf import Fingerprint, fingerprint_of
+from licenses.store import LicenseStore
 
 log = logging.getLogger("onsight.server")
 
@@ -94,11 +95,12 @@ class Entitlement:
         return self._clock_behind
 
     @property
-    def moment(self) -> tuple[int, Fingerprint]:
+    def moment(self) -> object:
         """Differs from the last one when licences are to be looked at again."""
         files = fingerprint_of(self._licenses_dir)
         hour = int((self._now() - self._began) // CHECK_EVERY_S)
-        return hour, tuple(each for each in files if not each[0].lstrip(".").startswith(OWN_STATE))
+        news = tuple(each for each in files if not each[0].lstrip(".").startswith(OWN_STATE))
+        return hour, news, LicenseStore(self._licenses_dir).fingerprint
 
     def begin_look(self) -> None:
         """All models are asked about anew."""

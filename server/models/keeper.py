@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bundle.decode import ImageLimits
 from bundle.errors import MalformedBundle, OnsightError
+from bundle.fingerprint import Fingerprint, fingerprint_of
 from bundle.load import Bundle, load_bundle
 from bundle.trust import TrustStore
 from licenses.identity import FILE_NAME
@@ -32,9 +33,7 @@ from server.models.loader import load_model
 from server.models.registry import Failure, ModelKey, Registry, Slot, StandbyVersion, Table
 from server.models.shelf import (
     BundleFile,
-    Fingerprint,
     absent_bundle,
-    fingerprint_of,
     is_unreadable,
     key_of,
     list_bundles,

@@ -7,21 +7,15 @@ alone. What cannot be looked at is told apart from what is not there. Never rais
 from __future__ import annotations
 
 import re
-import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from bundle.fingerprint import Fingerprint, fingerprint_of
 
 SUFFIX = ".onsight"
 DEFAULT_PROJECT = "default"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")  # both as manifests take them
-
-Fingerprint = tuple[tuple[str, int, int, int, int], ...]
-"""Of a file, or of each file in a folder: name, size, times of change of content and of status in nanoseconds, inode.
-
-The status is what a `chmod` changes, after which a file may be readable that was not.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +88,6 @@ def absent_bundle(models_dir: Path, key: str) -> BundleFile:
     return BundleFile(project, (models_dir if project == DEFAULT_PROJECT else models_dir / project) / file_name, ())
 
 
-def fingerprint_of(path: Path) -> Fingerprint:
-    """Empty for what is not there or cannot be looked at."""
-    try:
-        found = path.stat()
-        if not stat.S_ISDIR(found.st_mode):
-            return ((path.name, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino),)
-        return tuple(sorted(_entries(path)))
-    except OSError:
-        return ()
-
-
 def is_unreadable(folder: Path) -> bool:
     """Whether it is there and cannot be listed."""
     try:
@@ -120,15 +103,6 @@ def natural_order(version: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that puts 1.10 after 1.9, and 1.0 after 1.0-rc1: numbers stand above the end, the end above text."""
     parts = re.findall(r"[0-9]+|[A-Za-z]+", version)
     return (*((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts), (1, -1, ""))
-
-
-def _entries(folder: Path) -> Iterator[tuple[str, int, int, int, int]]:
-    for path in folder.iterdir():
-        try:
-            found = path.stat()
-        except OSError:
-            found = path.lstat()  # a link that leads nowhere hides no change of the others
-        yield path.name, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def _visible(folder: Path) -> list[Path]:

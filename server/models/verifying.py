@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bundle.errors import KeyFileError, MalformedBundle, OnsightError, UntrustedKey
+from bundle.fingerprint import Fingerprint
 from bundle.load import Bundle, load_bundle
 from bundle.manifest import Manifest
 from bundle.sealed import Opener
 from bundle.trust import TrustStore
 from licenses.errors import IdentityError
 from server.models.registry import Failure
-from server.models.shelf import NAME, BundleFile, Fingerprint
+from server.models.shelf import NAME, BundleFile
 
 log = logging.getLogger("onsight.server")
 

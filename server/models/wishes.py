@@ -12,9 +12,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bundle.files import write_atomically
+from bundle.fingerprint import Fingerprint, fingerprint_of
 from server.errors import ConfigurationError
 from server.models.registry import ModelKey
-from server.models.shelf import Fingerprint, fingerprint_of
 
 
 class Wish(BaseModel):

@@ -191,6 +191,16 @@ def test_what_the_gate_itself_writes_is_no_news(install: Install) -> None:
     assert entitlement.moment == before
 
 
+def test_a_licence_file_that_is_changed_where_it_lies_is_news(install: Install) -> None:
+    folder = install.home.licenses_dir / "installed"
+    folder.mkdir(parents=True)
+    (folder / "acme.txt").write_text("one")
+    entitlement = Entitlement(ChangingGate(), install.home.licenses_dir, install.home.path / "record")
+    before = entitlement.moment
+    (folder / "acme.txt").write_text("another")
+    assert entitlement.moment != before
+
+
 def test_a_home_that_cannot_be_written_stops_nothing(install: Install, caplog: pytest.LogCaptureFixture) -> None:
     (install.home.path / "file").write_text("not a folder")
     Entitlement(ChangingGate(), install.home.licenses_dir, install.home.path / "file" / "record").remember(["0" * 64])
