@@ -260,6 +260,8 @@ class OnsightApplication(BaseApplication):  # type: ignore[misc]
                     keeper.look(forced=True)
                 elif settings.watch_interval_s and now - looked_at >= settings.watch_interval_s:
                     keeper.look()
+                elif keeper.hour_is_over:  # nobody watches the folder, yet licences end
+                    keeper.look(licenses_alone=True)
                 else:
                     time.sleep(min(GENERATION_POLL_S, settings.watch_interval_s or GENERATION_POLL_S))
                     continue

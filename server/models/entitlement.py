@@ -98,9 +98,13 @@ class Entitlement:
     def moment(self) -> object:
         """Differs from the last one when licences are to be looked at again."""
         files = fingerprint_of(self._licenses_dir)
-        hour = int((self._now() - self._began) // CHECK_EVERY_S)
         news = tuple(each for each in files if not each[0].lstrip(".").startswith(OWN_STATE))
-        return hour, news, LicenseStore(self._licenses_dir).fingerprint
+        return self.hour, news, LicenseStore(self._licenses_dir).fingerprint
+
+    @property
+    def hour(self) -> int:
+        """How many have gone by; with each, time may have ended a licence."""
+        return int((self._now() - self._began) // CHECK_EVERY_S)
 
     def begin_look(self) -> None:
         """All models are asked about anew."""

@@ -84,15 +84,22 @@ class Keeper:
         self._trust_away = False
         self._last_wishes: dict[ModelKey, Wish] = {}
         self._last: object = None
+        self._hour = 0  # of the last look at licences
         self._problems: tuple[str, ...] = ()
 
-    def look(self, *, forced: bool = False, now: float | None = None) -> bool:
+    @property
+    def hour_is_over(self) -> bool:
+        """Whether licences are to be looked at again by now, though nothing else may have changed."""
+        return self._entitlement is not None and self._entitlement.hour != self._hour
+
+    def look(self, *, forced: bool = False, licenses_alone: bool = False, now: float | None = None) -> bool:
         """Do what the folder, the keys and the wishes ask for; True where anything was new.
 
         forced: a person asks: take files as they are, and try again what failed.  Without it, a file that changed
-        within the last second is left to settle. now: seconds since 1970.
+        within the last second is left to settle.  licenses_alone: leave the folder as it was listed.  now: seconds
+        since 1970.
         """
-        files = self._list()
+        files = self._files if licenses_alone and self._files is not None else self._list()
         trusted, trust_away = self._fingerprint_trust()
         wished = self._wishes.fingerprint if self._wishes else ()
         state = (files, trusted, trust_away, wished, self._entitlement.moment if self._entitlement else None)
@@ -110,6 +117,7 @@ class Keeper:
                 again=forced or self._trust_away,
             )
             if self._entitlement:
+                self._hour = self._entitlement.hour
                 self._entitlement.begin_look()
             round_ = _Round(files, self._serving(), self._read_wishes())
             try:

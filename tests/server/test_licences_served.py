@@ -23,11 +23,13 @@ from licenses.errors import IdentityError, LicenseError
 from licenses.gate import LicenseGate, Usage
 from licenses.holding import Holding
 from server.engines.factory import EngineOptions, engine_factory
+from server.hosting.gunicorn_app import OnsightApplication
 from server.models.entitlement import CHECK_EVERY_S, Entitlement
 from server.models.keeper import Keeper
 from server.models.last_good import LastGoodStore
 from server.models.registry import Phase, Registry
-from server.tokens import Scope
+from server.settings import ServerSettings
+from server.tokens import Scope, TokenStore
 
 ISSUER = "0123456789abcdef" * 2
 NOW = datetime.now(UTC)
@@ -167,6 +169,39 @@ def test_a_licence_that_ends_stops_its_model_within_the_hour_and_one_that_is_ren
     (install.home.licenses_dir / "renewed.lic").write_text("a new file is news, without an hour")
     assert kept.keeper.look()
     assert kept.names == ["colours"]
+
+
+def test_a_server_that_watches_no_folder_looks_at_licences_each_hour_and_at_nothing_else(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demanding(install)
+    settings = ServerSettings(home=install.home.path, models_dir=install.models, watch_interval_s=0)
+    application = OnsightApplication(settings, TokenStore(install.home.tokens_path))
+    gate, now_s = ChangingGate(), 0.0
+    entitlement = Entitlement(gate, install.home.licenses_dir, install.home.path / "record", now=lambda: now_s)
+    served: list[list[str]] = []
+
+    def report(slot: int, digest: str, generation: int) -> None:
+        nonlocal now_s
+        served.append([model.manifest.name for model in application._registry.models])
+        if len(served) == 2:
+            raise InterruptedError
+        now_s += CHECK_EVERY_S
+        gate.refused = True
+        install.add_bundle("free.onsight", name="free")
+
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        assert len(slept) < 100, "the hour is over, and nobody looked"
+
+    monkeypatch.setattr(application.board, "report_models", report)
+    monkeypatch.setattr("server.hosting.gunicorn_app.time.sleep", sleep)
+    with pytest.raises(InterruptedError):
+        application._keep_models(entitlement)
+    application._run_folder.remove()
+    assert served == [["colours"], []]
 
 
 def test_in_grace_what_served_goes_on_after_a_restart_too_and_nothing_new_begins(install: Install) -> None:
