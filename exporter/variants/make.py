@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bundle.golden import Golden, Infer
 from bundle.manifest import GateLimits, ParityReport, Precision, PreprocessSpec, Task, Variant
 from bundle.preprocess import preprocess
+from bundle.reasons import first_line
 from bundle.runtimes import CPU, CUDA, TENSORRT
 from exporter.errors import ExportError
 from exporter.evidence import spread, unchanged_images
@@ -135,7 +136,7 @@ def _certified(name: str, recipe: Recipe, graph: bytes, material: Material, limi
         infer = recipe.infer(graph)
         infer(material.images[:1])
     except Exception as error:  # the runtime's errors share no base class
-        raise ExportError(f"ONNX Runtime does not run the graph ({type(error).__name__}: {error})") from error
+        raise ExportError(f"ONNX Runtime does not run the graph: {first_line(error)}") from error
     held_out = answer_held_out(material.snapshot, material.root, material.spec, material.recorded, infer)
     alone = _one_by_one(infer, material.images)[0]  # (N,C)
     otherwise = _one_by_one(recipe.other_kernels(graph), material.images)[0]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from bundle.reasons import first_line
 from exporter.errors import ExportError
 from exporter.graph import INPUT
 from trainer.onnx_graph import strip_metadata
@@ -36,7 +37,7 @@ def rewrite(graph: bytes, change: Callable[[onnx.ModelProto], onnx.ModelProto], 
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
             model = change(onnx.load(prepared))
         except Exception as error:  # the tools raise whatever they meet
-            raise ExportError(f"the graph cannot be {changed} ({type(error).__name__}: {error})") from error
+            raise ExportError(f"the graph cannot be {changed}: {first_line(error)}") from error
     strip_metadata(model)
     data: bytes = model.SerializeToString(deterministic=True)
     return data

@@ -27,6 +27,7 @@ from exporter.parity import cpu_infer
 from exporter.variants.fp16 import convert_fp16
 from exporter.variants.make import RECIPES
 from exporter.variants.names import check_variants
+from exporter.variants.rewrite import rewrite
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 
@@ -195,6 +196,15 @@ def test_what_does_not_fit_into_sixteen_bits_stays_and_nothing_is_rounded_betwee
 def test_a_graph_that_cannot_be_converted_says_why() -> None:
     with pytest.raises(ExportError, match="the graph cannot be converted"):
         convert_fp16(small_graph()[:-500])
+
+
+def test_of_a_tools_complaint_of_many_lines_the_first_is_the_reason() -> None:
+    def fails(_model: onnx.ModelProto) -> onnx.ModelProto:
+        raise RuntimeError("no such operator\n  at line 40 of a file\n  at line 41")
+
+    with pytest.raises(ExportError) as caught:
+        rewrite(small_graph(), fails, "changed")
+    assert str(caught.value) == "the graph cannot be changed: no such operator"
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,19 @@ def test_a_variant_that_cannot_be_made_or_run_is_left_out(
     monkeypatch.setitem(RECIPES, "int8", replace(RECIPES["int8"], build=build))
     exported = export_run(single_run.run, tmp_path / "shapes.onsight", maker_key, variants=BOTH, now=EXPORTED_AT)
     assert exported.left_out[0].reason.startswith(reason)
+    assert "\n" not in exported.left_out[0].reason
     assert exported.path.read_bytes() == single_bundle.read_bytes()
+
+
+def test_of_a_runtimes_complaint_of_many_lines_the_first_is_the_reason(
+    single_run: TinyRun, maker_key: SigningKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_graph: bytes) -> Infer:
+        raise RuntimeError("[ONNXRuntimeError] no kernel\n  at line 40 of a file")
+
+    monkeypatch.setitem(RECIPES, "fp16", replace(RECIPES["fp16"], infer=fails))
+    exported = export_run(single_run.run, tmp_path / "shapes.onsight", maker_key, variants=["fp16"])
+    assert exported.left_out[0].reason == "ONNX Runtime does not run the graph: [ONNXRuntimeError] no kernel"
 
 
 def test_a_variant_whose_answers_hang_on_the_kernels_is_left_out(
