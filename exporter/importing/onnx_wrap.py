@@ -130,6 +130,7 @@ def _free_batch(model: onnx.ModelProto, fixed: int) -> None:
     What else has the size built in (a class token laid out for it, say) stays, and fails when it is run.
     """
     graph = model.graph
+    fixed_values = {tensor.name for tensor in graph.initializer}  # and what follows from such alone
     constants = {tensor.name: tensor for tensor in graph.initializer}
     constants |= {
         node.output[0]: attribute.t
@@ -139,6 +140,10 @@ def _free_batch(model: onnx.ModelProto, fixed: int) -> None:
         if attribute.name == "value"
     }
     for index, node in enumerate(graph.node):
+        inner = any(attribute.type == onnx.AttributeProto.GRAPH for attribute in node.attribute)  # takes more, unsaid
+        if fixed_values.issuperset(filter(None, node.input)) and not inner:
+            fixed_values.update(node.output)  # of constants there is no batch
+            continue
         if node.op_type != "Reshape" or node.input[1] not in constants:
             continue
         shape = numpy_helper.to_array(constants[node.input[1]]).copy()

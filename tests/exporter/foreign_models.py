@@ -38,6 +38,7 @@ def classifier(
     token: bool = False,
     outputs: int = 3,
     beside: bool = False,
+    bias: bool = False,
 ) -> Path:
     """A convolution, a pooling, a matrix product: what classifiers are made of, in the form that is asked for."""
     random = np.random.default_rng(5)
@@ -69,6 +70,11 @@ def classifier(
     else:
         weights["shape"] = np.array(reshape, np.int64)
         nodes.append(helper.make_node("Reshape", ["pooled", "shape"], ["features"]))
+    if bias:  # [8], made a row by a Reshape of its own
+        weights |= {"bias": random.normal(0, 1.0, 8).astype(kind), "row": np.array([1, 8], np.int64)}
+        nodes += [helper.make_node("Reshape", ["bias", "row"], ["biases"])]
+        nodes[-2].output[0] = "unbiased"
+        nodes += [helper.make_node("Add", ["unbiased", "biases"], ["features"])]
     if token:  # laid out for one image, as a class token is by an export with a fixed batch
         weights |= {"token": np.ones((1, 8), kind), "product": random.normal(0, 1.0, (16, 3)).astype(kind)}
         nodes.append(helper.make_node("Concat", ["features", "token"], ["joined"], axis=1))
