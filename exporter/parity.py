@@ -99,10 +99,16 @@ def prove_parity(
         answers = [infer(batch) for batch in full_batches(reference.images, size)]
         found, logits = (np.concatenate(parts)[: len(expected)] for parts in zip(*answers, strict=True))
         for name, array in (("probabilities", found), ("logits", logits)):
-            if array.shape != expected.shape or not np.isfinite(array).all():
+            if array.shape != expected.shape:
                 raise ParityError(
-                    f"batch size {size}: expected finite {name} of shape {expected.shape}, found {array.shape}."
-                    " The exported graph is broken; nothing was written."
+                    f"batch size {size}: expected {name} of shape {expected.shape}, found {array.shape}. The exported"
+                    " graph is broken; nothing was written."
+                )
+            if not np.isfinite(array).all():
+                broken = (~np.isfinite(array)).any(axis=1)
+                raise ParityError(
+                    f"batch size {size}: expected finite {name}, found NaN or infinity for {broken.sum()} of"
+                    f" {len(array)} images. The exported graph is broken; nothing was written."
                 )
         difference = np.abs(found.astype(np.float64) - expected).max(axis=1)  # (N,C) -> (N,)
         worst = int(difference.argmax())

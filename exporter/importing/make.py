@@ -169,8 +169,20 @@ def _reference(original: Original, contents: list[bytes], spec: PreprocessSpec) 
     parts = [original.answer(_values(original, images[i : i + 16])) for i in range(0, len(images), 16)]
     logits = np.concatenate([part[1] for part in parts])
     given = [part[0] for part in parts if part[0] is not None]
+    for scores in (logits, *given):
+        if not np.isfinite(scores).all():
+            raise ExportError(
+                f"{original.name}: expected a number for each label, found {_not_finite(scores)}: the model itself"
+                " answers so. Check --preprocessing, whose values may be too large for it, or export it again."
+            )
     probabilities = np.concatenate(given) if given else probabilities_from_logits(logits, original.task)
     return Reference(images, probabilities, logits)
+
+
+def _not_finite(scores: NDArray[np.float32]) -> str:
+    """In words, such as "NaN for 3 of 32 images"."""
+    kinds = [name for name, test in (("NaN", np.isnan), ("infinity", np.isinf)) if test(scores).any()]
+    return f"{' and '.join(kinds)} for {(~np.isfinite(scores)).any(axis=1).sum()} of {len(scores)} images"
 
 
 def _values(original: Original, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -72,7 +72,8 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         names = ", ".join(sorted(places)) or "none"
         raise ExportError(
-            f"{path}: expected its external weights ({names}) beside it, found {error}. Copy them there too."
+            f"{path}: expected its external weights ({names}) beside it, found: {first_line(error)}. Copy them there"
+            " too."
         ) from error
     _check_operators(path, model)
     try:

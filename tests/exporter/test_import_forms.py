@@ -10,7 +10,7 @@ import onnx
 import pytest
 from exporting import refused
 from foreign_models import EDGE, LABELS, Pixels, bundle_answers, classifier, original_answers
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onsight_process import Onsight
 
@@ -35,6 +35,7 @@ FORMS = {
     "batch of one": ({"batch": 1}, "imagenet", Task.SINGLE_LABEL, 1e-5),
     "batch of one in a Reshape": ({"batch": 1, "reshape": [1, -1]}, "imagenet", Task.SINGLE_LABEL, 1e-5),
     "batch of four in a Reshape": ({"batch": 4, "reshape": [4, 8]}, "imagenet", Task.SINGLE_LABEL, 1e-5),
+    "batch of one, and a weight in a Reshape": ({"batch": 1, "bias": True}, "unit", Task.SINGLE_LABEL, 1e-5),
     "float16": ({"dtype": TensorProto.FLOAT16}, "unit", Task.SINGLE_LABEL, 1e-2),
     "float16 Softmax": ({"dtype": TensorProto.FLOAT16, "end": "Softmax"}, "unit", Task.SINGLE_LABEL, 1e-2),
     "float16 Sigmoid": ({"dtype": TensorProto.FLOAT16, "end": "Sigmoid"}, "unit", Task.MULTI_LABEL, 1e-2),
@@ -187,6 +188,20 @@ def test_a_graph_that_rounds_by_the_whole_batch_is_refused(tmp_path: Path, label
         import_model(
             tmp_path / "m.onnx", tmp_path / "m.onsight", maker_key, labels=labels, preprocessing=PRESETS["unit"]
         )
+
+
+@pytest.mark.parametrize("end", [None, "Softmax", "Sigmoid"])
+@pytest.mark.parametrize(("value", "named"), [(np.nan, "NaN"), (np.inf, "NaN and infinity|infinity|NaN")])
+def test_a_model_that_answers_no_number_is_called_so(
+    value: float, named: str, end: str | None, tmp_path: Path, labels: Path, maker_key: SigningKey
+) -> None:
+    model = onnx.load(classifier(tmp_path / "m.onnx", end=end))
+    (product,) = (tensor for tensor in model.graph.initializer if tensor.name == "product")
+    product.CopyFrom(numpy_helper.from_array(np.full((8, 3), value, np.float32), "product"))
+    onnx.save(model, tmp_path / "m.onnx")
+    out = tmp_path / "m.onsight"
+    with refused(ExportError, rf"m\.onnx: expected a number for each label, found ({named}) for \d+ of 32 images", out):
+        import_model(tmp_path / "m.onnx", out, maker_key, labels=labels, preprocessing=PRESETS["unit"])
 
 
 NO_MODELS = {
