@@ -39,7 +39,7 @@ class RunningNginx:
 
     def wait_for_line(self, text: str) -> None:
         """nginx writes a request's line after it has sent the answer."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while text not in self.log:
             assert time.monotonic() < end, f"no {text} in nginx's log: {self.log}"
             time.sleep(0.02)
@@ -116,7 +116,7 @@ def nginx_before(upstream_port: int, folder: Path, **changed: str) -> Iterator[R
 
 
 def _wait_until_open(nginx: RunningNginx) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         assert nginx.process.poll() is None, f"nginx ended: {nginx.log}"
         try:

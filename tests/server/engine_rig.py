@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bundle.manifest import Manifest
 from bundle.pack import describe_files
 from server.engines.onnx_runtime import OnnxRuntimeEngine, OnnxRuntimeOptions
+from server.engines.process import remote_model
 from server.engines.process.arrangement import EngineProcesses
 from server.engines.process.options import HostedFactory, HostOptions
 from server.engines.process.pulse import EngineState
@@ -28,7 +29,7 @@ Images = NDArray[np.uint8]
 
 # The first pixel of an image commands; no random image of these tests has one of these.
 DIE, HANG, RAISE, SLOW = (0, 0, 1), (0, 0, 2), (0, 0, 3), (0, 0, 4)
-SLOW_S = 0.2
+SLOW_S = 0.6
 
 
 def random_images(count: int, seed: int = 0) -> Images:
@@ -139,8 +140,9 @@ class Rig:
 def engine_rig(
     *, devices: tuple[int, ...] = (0,), slots: int = 64, timeout_s: float = 10.0,
     batch_sizes: tuple[int, ...] = (1, 8, 32), lanes: int = 1, builder: str = "engine_rig:obedient_builder",
-    providers: tuple[str, ...] = ("CPUExecutionProvider",), home: Path | None = None,
+    providers: tuple[str, ...] = ("CPUExecutionProvider",), home: Path | None = None, room_wait_s: float = 60.0,
 ) -> Iterator[Rig]:  # fmt: skip
+    """room_wait_s: how long images wait for a slot; so long that only who asks for less sees a full queue."""
     options = HostOptions(
         providers=providers, batch_sizes=batch_sizes, lanes=lanes, builder=builder,
         home=None if home is None else str(home), engine_cache_bytes=1 << 30,
@@ -158,9 +160,11 @@ def engine_rig(
     thread = threading.Thread(target=tend)
     thread.start()
     started.wait()
+    waits_s, remote_model.ROOM_WAIT_S = remote_model.ROOM_WAIT_S, room_wait_s
     try:
         yield Rig(processes)
     finally:
+        remote_model.ROOM_WAIT_S = waits_s
         over.set()
         thread.join()
         processes.stop()

@@ -93,7 +93,7 @@ class RunningServer:
         headers: Mapping[str, str] | None = None,
         chunks: list[bytes] | None = None,
     ) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             sent = {**({"X-Auth-token": token} if token else {}), **(headers or {})}
             connection.request(method, path, chunks or body, sent, encode_chunked=chunks is not None)
@@ -126,7 +126,7 @@ class RunningServer:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 def children(server: RunningServer) -> tuple[list[int], list[int]]:

@@ -32,7 +32,7 @@ from bundle.preprocess import preprocess
 from server.tokens import Scope
 
 KILLS = int(os.environ.get("ONSIGHT_TEST_KILLS", "6"))
-ENGINE_BACK_S, WORKER_BACK_S = 10.0, 3.0
+BACK_WITHIN_S = 60.0  # on a busy machine; how soon it really was is recorded, and the promise judges it
 SETTINGS = {
     "arrangement": "engine_process",
     "workers": "2",
@@ -99,7 +99,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def ask_until_answered(load: Load, seconds: float) -> float:
+def ask_until_answered(load: Load) -> float:
     """Seconds until the server answers 200."""
     began = time.monotonic()
     while True:
@@ -108,11 +108,12 @@ def ask_until_answered(load: Load, seconds: float) -> float:
                 return time.monotonic() - began
         except (OSError, HTTPException):
             pass
-        assert time.monotonic() - began < seconds, f"not back within {seconds} s: {load.server.log}"
+        assert time.monotonic() - began < BACK_WITHIN_S, f"not back within {BACK_WITHIN_S} s: {load.server.log}"
         time.sleep(0.02)
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # it records how soon processes are back
 def test_killed_workers_and_engines_cost_no_wrong_answer_and_are_soon_back(
     load: Load, record_property: Callable[[str, object], None]
 ) -> None:
@@ -130,7 +131,7 @@ def test_killed_workers_and_engines_cost_no_wrong_answer_and_are_soon_back(
             if not victims:
                 continue
             os.kill(draw.choice(victims), signal.SIGKILL)
-            back[kind].append(ask_until_answered(load, ENGINE_BACK_S if kind == "engine" else WORKER_BACK_S))
+            back[kind].append(ask_until_answered(load))
     finally:
         time.sleep(0.5)
         load.over.set()
@@ -156,7 +157,7 @@ def test_killed_workers_and_engines_cost_no_wrong_answer_and_are_soon_back(
 @pytest.mark.slow
 def test_what_a_killed_worker_held_is_let_go(load: Load) -> None:
     _, (engine,) = children(load.server)
-    ask_until_answered(load, 5)
+    ask_until_answered(load)
     time.sleep(0.5)
     maps = Path(f"/proc/{engine}/maps")
     before = maps.read_text().count("onsight-arena")
@@ -167,10 +168,10 @@ def test_what_a_killed_worker_held_is_let_go(load: Load) -> None:
         time.sleep(0.1)
         workers, _ = children(load.server)
         os.kill(workers[0], signal.SIGKILL)
-        ask_until_answered(load, WORKER_BACK_S)
+        ask_until_answered(load)
         load.over.set()
         client.join()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while maps.read_text().count("onsight-arena") != before or len(children(load.server)[0]) < 2:
         assert time.monotonic() < end, maps.read_text()
         time.sleep(0.05)
@@ -256,7 +257,7 @@ def test_an_engine_process_ends_with_its_parent_however_that_ends(install: Insta
         _, engines = children(server)
         assert engines
         server.process.kill()
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while any(is_running(engine) for engine in engines) and time.monotonic() < end:
             time.sleep(0.02)
         ended = not any(is_running(engine) for engine in engines)

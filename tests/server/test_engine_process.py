@@ -104,6 +104,7 @@ def test_models_share_a_process_and_never_a_batch(rig: Rig) -> None:
 
 
 def test_a_model_is_held_once_and_let_go_with_its_last_user(rig: Rig) -> None:
+    rig.load().close()  # the runtime opens some for itself with its first model
     rig.wait(lambda: rig.processes.status[0].models == 0, "no model")
     descriptors = open_descriptors(rig.pid)
     for _ in range(3):
@@ -113,7 +114,8 @@ def test_a_model_is_held_once_and_let_go_with_its_last_user(rig: Rig) -> None:
         check_scores(other.infer(random_images(2)), expected_scores(random_images(2)))
         other.close()
         rig.wait(lambda: rig.processes.status[0].models == 0, "the model is let go")
-    rig.wait(lambda: open_descriptors(rig.pid) == descriptors, "its descriptors too")
+    # Fewer, where models of earlier tests still had some.
+    rig.wait(lambda: open_descriptors(rig.pid) <= descriptors, "its descriptors too")
 
 
 def test_a_graph_that_does_not_load_says_why_and_harms_no_other(rig: Rig) -> None:
@@ -161,7 +163,7 @@ def test_nobody_waits_past_a_deadline_and_a_late_answer_reaches_nobody(rig: Rig)
 
 
 def test_what_is_more_than_the_queue_holds_is_refused_and_the_rest_is_answered() -> None:
-    with engine_rig(slots=4) as rig:
+    with engine_rig(slots=4, room_wait_s=0.05) as rig:
         engine = rig.load()
         images = random_images(12)
 
@@ -332,7 +334,7 @@ def test_a_model_that_kills_the_process_while_it_loads_is_given_up_and_others_se
 
 @pytest.mark.slow
 def test_a_process_that_hangs_is_ended_and_started_again() -> None:
-    with engine_rig(timeout_s=1) as rig:
+    with engine_rig(timeout_s=3) as rig:
         engine = rig.load()
         image = random_images(1)[0]
         hanging = commanding(image, HANG)[None]

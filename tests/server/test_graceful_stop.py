@@ -84,6 +84,7 @@ class Balancer:
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # it must look away within the server's seconds of grace
 def test_clients_that_obey_readiness_lose_nothing_when_the_server_stops(
     install: Install, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

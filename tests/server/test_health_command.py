@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -70,13 +71,14 @@ def test_no_server_or_one_that_drains_is_exit_code_1_with_one_line(install: Inst
         " this its address?\n"
     )
     install.add_bundle()
-    with running(install, tmp_path, drain_s="2") as server:
+    with running(install, tmp_path, drain_s="60") as server:
         server.wait_for_status(200)
         server.process.terminate()
         server.wait_for_status(503)
         draining = health(install, server.port)
         assert draining.returncode == 1
         assert draining.stderr.endswith("expected it to be ready, found it draining.\n")
+        server.process.send_signal(signal.SIGINT)  # and nobody waits for the rest
 
 
 @pytest.mark.parametrize(

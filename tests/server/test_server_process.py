@@ -44,7 +44,7 @@ def test_importing_the_server_does_not_import_torch_or_the_runtime() -> None:
 
 def test_beyond_loopback_without_a_token_it_refuses_to_start(install: Install) -> None:
     environment = server_environment(install, free_port(), host="0.0.0.0")
-    ended = subprocess.run([sys.executable, "-c", START], cwd=ROOT, env=environment, capture_output=True, timeout=20)
+    ended = subprocess.run([sys.executable, "-c", START], cwd=ROOT, env=environment, capture_output=True, timeout=120)
     assert ended.returncode != 0
     assert b"onsight token create" in ended.stderr
 
@@ -60,7 +60,7 @@ def test_without_a_model_it_lives_says_why_and_is_not_ready(install: Install, se
     token = install.add_token()
     server = serve()
     server.wait_for_status(503)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while (ready := server.ask("GET", "/health/ready")).json["status"] == "loading":
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -76,7 +76,7 @@ def test_a_request_that_comes_while_models_load_waits_for_them(install: Install,
     install.add_bundle()
     token = install.add_token()
     server = serve()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         try:
             reply = server.ask("POST", V1, RED, token)
@@ -90,12 +90,12 @@ def test_a_request_that_comes_while_models_load_waits_for_them(install: Install,
 def test_on_sigterm_readiness_turns_503_while_predictions_are_still_answered(install: Install, serve: Serve) -> None:
     install.add_bundle()
     token = install.add_token()
-    server = serve(drain_s="1.5")
+    server = serve(drain_s="6")
     server.wait_for_status(200)
     server.process.send_signal(signal.SIGTERM)
-    assert server.wait_for_status(503, 5).json["status"] == "draining"
+    assert server.wait_for_status(503).json["status"] == "draining"
     assert server.ask("POST", V1, RED, token).status == 200
-    assert server.process.wait(15) == 0
+    assert server.process.wait(60) == 0
 
 
 def test_a_worker_that_dies_while_the_server_drains_is_replaced(install: Install, serve: Serve) -> None:
@@ -116,7 +116,7 @@ def test_a_keyboard_interrupt_ends_it_at_once(install: Install, serve: Serve) ->
     server = serve(drain_s="60")
     server.wait_for_status(503)
     server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(15) == 0
+    assert server.process.wait(60) == 0
 
 
 def test_a_killed_worker_is_replaced_and_serves_the_same_models(install: Install, serve: Serve) -> None:
@@ -196,7 +196,7 @@ def test_sighup_serves_what_lies_in_the_folder_now(install: Install, serve: Serv
     server.wait_for_status(200)
     install.add_bundle("two.onsight", version="2")
     server.process.send_signal(signal.SIGHUP)
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while (answer := server.ask("POST", V1, RED, token).json)["version"] != "2":
         assert time.monotonic() < end, answer
         time.sleep(0.05)

@@ -81,6 +81,7 @@ class Tricklers:
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # a thousand clients send a byte every second
 def test_a_thousand_slow_clients_keep_no_good_one_from_its_answer(
     install: Install, serve: Serve, record_property: Callable[[str, object], None]
 ) -> None:
