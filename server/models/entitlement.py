@@ -9,6 +9,7 @@ warnings, the metrics and the health document tell.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -165,19 +166,24 @@ class Entitlement:
         return manifest_sha256 in self._remembered
 
     def _warn(self, holding: Holding) -> None:
-        """Once for each step of a licence's last days, and once for one that does not count."""
+        """Once for each step of a file's last days, and once for one that does not count."""
+        file = f"{holding.issuer} {holding.name} {holding.license and holding.license.claims.seq}"
         if holding.error is not None:
-            self._tell(f"{holding.name}-{holding.error.code}", "licence does not count", reason=str(holding.error))
+            self._tell(f"{file} {holding.error.code}", "licence does not count", reason=str(holding.error))
             return
         standing = holding.standing
         if standing is None or (standing.warn_days is None and standing.state in (State.OK, State.WARNING)):
             return
         told = standing.warn_days if standing.warn_days is not None else standing.state.value
         facts = {"license": holding.name, "state": standing.state.value, "days_left": standing.days_left}
-        self._tell(f"{holding.name}-{told}", "licence to be renewed", **facts)
+        self._tell(f"{file} {told}", "licence to be renewed", **facts)
 
-    def _tell(self, key: str, message: str, **facts: object) -> None:
-        """Warn once; of the processes that share a server, one alone does."""
+    def _tell(self, news: str, message: str, **facts: object) -> None:
+        """Warn once of the same news; of the processes that share a server, one alone does."""
+        # a hash, for a file's own name may hold anything
+        key = hashlib.sha256(news.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+            :32
+        ]  # a file's name, whatever is in it
         if key in self._told:
             return
         self._told.add(key)

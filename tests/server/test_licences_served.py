@@ -287,6 +287,37 @@ def test_a_renewal_is_warned_of_in_steps_once_and_by_one_process_of_a_server(
     ]  # fmt: skip
 
 
+def test_each_file_of_a_licence_is_warned_of_and_of_two_issuers_each_one_s(
+    install: Install, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    one, other = Vendor(tmp_path / "one", now), Vendor(tmp_path / "other", now)
+    days = 0
+    gate = LicenseGate(install.home.licenses_dir, now=lambda: now + timedelta(days=days), monotonic=lambda: 0.0)
+    entitlement = Entitlement(gate, install.home.licenses_dir, install.home.path / "record")
+    for seq, days in enumerate((0, 365), 1):
+        keep_license(
+        made = one.file(seq=seq, lic_id="lic-test", exp=now + timedelta(days=days + 5))
+        keep_license(install.home.licenses_dir, made)
+        )
+        entitlement.begin_look()
+    keep_license(install.home.licenses_dir, other.file(lic_id="lic-test", exp=now + timedelta(days=370)))
+    entitlement.begin_look()
+    assert [record.days_left for record in caplog.records] == [5, 5, 5]  # type: ignore[attr-defined]
+
+
+def test_a_bad_file_is_told_of_by_one_process_of_a_server(
+    install: Install, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    folder = install.home.licenses_dir / "installed"
+    folder.mkdir(parents=True)
+    (folder / "bad.txt").write_text("no licence")
+    for _ in range(2):
+        gate = LicenseGate(install.home.licenses_dir)
+        Entitlement(gate, install.home.licenses_dir, install.home.path / "record", announced=tmp_path).begin_look()
+    assert [record.message for record in caplog.records] == ["licence does not count"]
+
+
 def test_a_limit_on_models_lets_the_first_ones_serve(install: Install, tmp_path: Path) -> None:
     vendor = Vendor(tmp_path / "vendor", NOW)
     keep_license(install.home.licenses_dir, vendor.file(limits={"loaded_models": 2}))
