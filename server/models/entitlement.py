@@ -182,8 +182,6 @@ class Entitlement:
         """Warn once of the same news; of the processes that share a server, one alone does."""
         # a hash, for a file's own name may hold anything
         key = hashlib.sha256(news.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-            :32
-        ]  # a file's name, whatever is in it
         if key in self._told:
             return
         self._told.add(key)

@@ -296,10 +296,8 @@ def test_each_file_of_a_licence_is_warned_of_and_of_two_issuers_each_one_s(
     gate = LicenseGate(install.home.licenses_dir, now=lambda: now + timedelta(days=days), monotonic=lambda: 0.0)
     entitlement = Entitlement(gate, install.home.licenses_dir, install.home.path / "record")
     for seq, days in enumerate((0, 365), 1):
-        keep_license(
         made = one.file(seq=seq, lic_id="lic-test", exp=now + timedelta(days=days + 5))
         keep_license(install.home.licenses_dir, made)
-        )
         entitlement.begin_look()
     keep_license(install.home.licenses_dir, other.file(lic_id="lic-test", exp=now + timedelta(days=370)))
     entitlement.begin_look()
