@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 from bundle.manifest import Certificate, Imported, Manifest, MetricEstimate, Task, Variant
 from exporter.card_plots import HOW_TO_READ, PLOTS, VARIANTS
+from trainer.report.glossary import glossary
+from trainer.report.views import metric_name
 
 SPLIT_ORDER = ("test", "validation", "train")
 METRIC_ORDER = (
@@ -54,7 +56,7 @@ def render_card(manifest: Manifest) -> str:
         "",
         "## How good it is",
         "",
-        *(_imported_quality(manifest) if manifest.imported else (*_metrics_table(manifest.metrics), "", tested)),
+        *(_imported_quality(manifest) if manifest.imported else (*_metrics_table(manifest), "", tested)),
         "",
         *_pictures(manifest, [name for name in PLOTS if name != VARIANTS]),
         *(_imported_origin(manifest, manifest.imported) if manifest.imported else trained_on),
@@ -85,7 +87,7 @@ def render_card(manifest: Manifest) -> str:
         ]
     for variant in manifest.variants:
         if variant.certificate is not None:
-            lines += ["", *_certificate(variant, variant.certificate)]
+            lines += ["", *_certificate(variant, variant.certificate, manifest.task)]
     lines += [
         "",
         "## Limits",
@@ -126,7 +128,7 @@ def _imported_quality(manifest: Manifest) -> list[str]:
         return ["Not measured here: it was imported without labelled test images."]
     images = ", ".join(f"{count:,} {split}" for split, count in sorted(manifest.dataset.images.items()))
     return [
-        *_metrics_table(manifest.metrics),
+        *_metrics_table(manifest),
         "",
         f"On {images} images, given when it was imported. Intervals are 95 % bootstrap intervals. Whether the model was"
         " trained on some of them is not known here.",
@@ -148,9 +150,10 @@ def _imported_origin(manifest: Manifest, imported: Imported) -> list[str]:
     ]
 
 
-def _certificate(variant: Variant, certificate: Certificate) -> list[str]:
+def _certificate(variant: Variant, certificate: Certificate, task: Task) -> list[str]:
     """How a variant compares with full precision, and what it was allowed."""
-    limits, metric, name = certificate.limits, certificate.metric.replace("_", " "), variant.name
+    limits, name = certificate.limits, variant.name
+    metric = metric_name(certificate.metric, glossary(task))
     lines = [
         f"`{name}` differs from full precision on {certificate.images:,} {certificate.split} images, which neither its"
         " making nor its calibration has seen; its row under Proof compares its batches with single images. Measured on"
@@ -174,13 +177,14 @@ def _certificate(variant: Variant, certificate: Certificate) -> list[str]:
     ]
 
 
-def _metrics_table(metrics: dict[str, dict[str, MetricEstimate]]) -> list[str]:
+def _metrics_table(manifest: Manifest) -> list[str]:
+    metrics, terms = manifest.metrics, glossary(manifest.task)
     splits = sorted(metrics, key=_place_in(SPLIT_ORDER))
     names = sorted({name for split in splits for name in metrics[split]}, key=_place_in(METRIC_ORDER))
     lines = ["| | " + " | ".join(splits) + " |", "|---|" + "---:|" * len(splits)]
     for name in names:
         cells = [_estimate(metrics[split].get(name)) for split in splits]
-        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(cells) + " |")
+        lines.append(f"| {_cell(metric_name(name, terms))} | " + " | ".join(cells) + " |")
     return lines
 
 

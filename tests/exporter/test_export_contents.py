@@ -33,6 +33,8 @@ from exporter.evidence import (
 )
 from exporter.export import export_run
 from trainer.data import Split
+from trainer.report.glossary import glossary
+from trainer.report.views import metric_name
 from trainer.statistics import models_from_json
 
 BUNDLES = ["single_bundle", pytest.param("multi_bundle", marks=pytest.mark.slow)]
@@ -87,11 +89,13 @@ def test_the_card_says_what_the_manifest_says(bundle: str, request: pytest.Fixtu
     for split, metrics in manifest.metrics.items():
         place = [cell.strip() for cell in rows[""]].index(split)
         for name, estimate in metrics.items():
-            cell = rows[name.replace("_", " ")][place].strip()
+            cell = rows[metric_name(name, glossary(manifest.task))][place].strip()
             assert float(cell.split()[0]) == pytest.approx(estimate.value, abs=5e-4)
             if estimate.low is not None and estimate.high is not None:
                 low, high = map(float, re.findall(r"\((\S+) to (\S+)\)", cell)[0])
                 assert (low, high) == pytest.approx((estimate.low, estimate.high), abs=5e-4)
+    assert not {"f1 macro", "f1_macro", "mcc", "mcc macro", "mean average precision"} & rows.keys()
+    assert {"F1, macro", "Matthews correlation, macro" if several else "Matthews correlation"} <= rows.keys()
     for label, threshold in zip(manifest.labels, manifest.thresholds, strict=True):
         images, *written = (cell.strip() for cell in rows[label])
         assert int(images) == manifest.dataset.label_counts[label]

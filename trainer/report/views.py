@@ -50,16 +50,11 @@ _SUMMARY: Final[dict[Task, tuple[str, ...]]] = {
 }
 HEADLINE: Final = {Task.SINGLE_LABEL: "accuracy", Task.MULTI_LABEL: "mean_average_precision"}
 _PLAIN_NUMBERS: Final = ("cross_entropy", "mcc", "mcc_macro")
-_NAMES: Final = {
-    "f1_macro": "F1, macro",
-    "f1_micro": "F1, micro",
-    "f1_weighted": "F1, weighted",
-    "precision_macro": "Precision, macro",
-    "recall_macro": "Recall, macro",
+_SHORT_NAMES: Final = {
     "mean_average_precision": "Mean AP (mAP)",
     "expected_calibration_error": "Calibration error (ECE)",
-    "mcc_macro": "Matthews correlation, macro",
 }
+_AVERAGES: Final = ("_macro", "_micro", "_weighted")
 
 
 @dataclass(frozen=True)
@@ -169,13 +164,22 @@ def summary_rows(
             for split in splits
         )
         if any(figures):
-            rows.append(SummaryRow(term_of(key), _NAMES.get(key) or terms[key][0], figures))
+            rows.append(SummaryRow(term_of(key), metric_name(key, terms), figures))
     return rows
+
+
+def metric_name(metric: str, terms: Mapping[str, tuple[str, str]]) -> str:
+    """For a person: "F1, macro". terms: the glossary's; of a metric that it does not hold, the key in words."""
+    if metric in _SHORT_NAMES:
+        return _SHORT_NAMES[metric]
+    term = term_of(metric)
+    name = terms[term][0] if term in terms else term.replace("_", " ").capitalize()
+    return name if term == metric else f"{name}, {metric.removeprefix(f'{term}_')}"
 
 
 def term_of(metric: str) -> str:
     """The glossary's key for a metric: f1_macro is explained by f1."""
-    for ending in ("_macro", "_micro", "_weighted"):
+    for ending in _AVERAGES:
         metric = metric.removesuffix(ending)
     return metric
 
