@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,7 +75,7 @@ def test_the_image_serves_as_a_user_without_rights_on_a_read_only_root(
     token = next(line for line in log.read_text().splitlines() if line.startswith("onsight_"))
 
     port = free_port()
-    settings = {"ONSIGHT_PORT": str(port), "ONSIGHT_WORKERS": "1", "ONSIGHT_DRAIN_S": "1"}
+    settings = {"ONSIGHT_PORT": str(port), "ONSIGHT_WORKERS": "1", "ONSIGHT_DRAIN_S": "5"}
     process = image.start(volumes.home.path, volumes.models, None, settings, log)
     server = RunningServer(port, process, log)
     try:
@@ -87,9 +86,9 @@ def test_the_image_serves_as_a_user_without_rights_on_a_read_only_root(
         first = first_process(process)
         _runs_without_rights_on_a_read_only_root(first)
         os.kill(first, signal.SIGTERM)
-        time.sleep(0.3)
+        server.wait_for_status(503)
         assert finish(image, volumes, log, "health", port=port) == 1, "it drains"
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait(60) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()

@@ -150,9 +150,11 @@ def test_an_interrupted_upgrade_leaves_the_old_release_and_is_cleaned_up(
 
 
 def test_a_second_installer_at_the_same_time_is_refused(untouched: Installation, wheelhouse: Path) -> None:
-    with subprocess.Popen(["flock", untouched.app / ".lock", "sleep", "60"], start_new_session=True) as holder:
+    command = ["flock", untouched.app / ".lock", "sh", "-c", "echo locked; exec sleep 600"]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as holder:
         try:
-            time.sleep(0.2)
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"locked\n"
             assert "another installation into" in untouched.install(wheelhouse, code=1)
         finally:
             os.killpg(holder.pid, signal.SIGKILL)

@@ -121,7 +121,7 @@ def test_the_server_works_with_the_system_calls_that_the_unit_leaves_it(host: In
         time.sleep(0.5)
         server.wait_for_status(200)
         os.kill(parent, signal.SIGTERM)
-        assert process.wait(40) == 0, server.log
+        assert process.wait(90) == 0, server.log
     finally:
         process.kill()
         process.wait()

@@ -143,9 +143,14 @@ def children(server: RunningServer) -> tuple[list[int], list[int]]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that no other worker of pytest-xdist gets before a server has taken it."""
+    count, worker = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"), os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port // 2 % int(count) == int(worker.removeprefix("gw")):  # by twos: Linux prefers odd ones here
+            return port
 
 
 def server_environment(install: Install, port: int, **settings: str) -> dict[str, str]:
