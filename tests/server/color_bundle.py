@@ -73,12 +73,15 @@ def color_graph(gain: float = 0.04, fixed_batch: bool = False) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def slow_graph(gain: float) -> bytes:
-    """The colour graph with two large products beside it, whose sum is added zero times: 100 times as slow."""
+def slow_graph(gain: float, width: int = 1536) -> bytes:
+    """The colour graph with two large products beside it, whose sum is added zero times: 100 times as slow.
+
+    width: of the larger product, whose time is its square.
+    """
     model = onnx.load_from_string(color_graph(gain))
     graph = model.graph
     random = np.random.default_rng(0)
-    for name, shape in (("wide", (96, 1536)), ("square", (1536, 1536))):
+    for name, shape in (("wide", (96, width)), ("square", (width, width))):
         graph.initializer.append(numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name))
     graph.initializer.append(numpy_helper.from_array(np.array([0, SIDE, 3 * SIDE], np.int64), "rows"))
     graph.initializer.append(numpy_helper.from_array(np.float32(0), "nothing"))
@@ -89,7 +92,7 @@ def slow_graph(gain: float) -> bytes:
         helper.make_node("Reshape", ["floats", "rows"], ["flat"]),  # (N,H,W,3) -> (N,H,3W)
         helper.make_node("MatMul", ["flat", "wide"], ["first"]),
         helper.make_node("MatMul", ["first", "square"], ["second"]),
-        helper.make_node("ReduceMean", ["second", "axes"], ["summed"], keepdims=0),  # (N,H,1536) -> (N,)
+        helper.make_node("ReduceMean", ["second", "axes"], ["summed"], keepdims=0),  # (N,H,width) -> (N,)
         helper.make_node("ReduceMean", ["summed"], ["scalar"], keepdims=0),
         helper.make_node("Mul", ["scalar", "nothing"], ["zero"]),
         helper.make_node("Add", ["fast", "zero"], ["logits"]),
