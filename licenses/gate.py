@@ -15,10 +15,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from bundle.errors import OnsightError
 from bundle.fingerprint import Fingerprint, fingerprint_of
 from licenses.claims import Action, Binding, text_of
 from licenses.clock import RELEASED, Clock, Reading, utc_now
-from licenses.errors import LicenseError
+from licenses.errors import IdentityError, LicenseError
 from licenses.held import Held
 from licenses.holding import Holding
 from licenses.host import Factors, host_factors
@@ -81,11 +82,12 @@ class LicenseGate:
         issuer: whose licence it takes.  new: of serve, a bundle that has not served here before.  usage: None where
         nothing is taken up.  made: when the model was, as its signed manifest says.
         Raises LicenseError; where no licence of the issuer can be believed, what is wrong with the files, or MISSING.
+        IdentityError where none allows it, and one is bound to an identity that cannot be read.
         """
         held = self._store.read()
         reading = self._reading(held)
         allowed: list[tuple[int, License]] = []
-        refused: list[tuple[int, LicenseError]] = []
+        refused: list[tuple[int, OnsightError]] = []
         for license_ in self._current(held, reading.now):
             if license_.issuer != issuer:
                 continue
@@ -118,14 +120,14 @@ class LicenseGate:
         reading = self._reading(held)
         found = []
         for license_ in self._current(held, reading.now):
-            error = held.revocation_of(license_) or self.misfit(license_)
+            error = held.revocation_of(license_) or self._misfit_in_words(license_)
             found.append(_holding(license_, held.rings[license_.issuer].name, reading, error))
         found.sort(key=lambda each: (each.name, each.issuer))
         return *found, *(Holding(each.file, None, None, None, None, each.error) for each in held.problems)
 
     def preview(self, license_: License, issuer_name: str) -> Holding:
         """How a licence that is not installed would stand here."""
-        return _holding(license_, issuer_name, self._reading(self._store.read()), self.misfit(license_))
+        return _holding(license_, issuer_name, self._reading(self._store.read()), self._misfit_in_words(license_))
 
     @property
     def clock_behind(self) -> timedelta:
@@ -152,7 +154,7 @@ class LicenseGate:
 
     def _judge(
         self, license_: License, stands: Standing, held: Held, action: Action, model: str, made: datetime | None
-    ) -> tuple[int, LicenseError | None]:
+    ) -> tuple[int, OnsightError | None]:
         claims = license_.claims
         until = claims.maintenance_until
         if action not in claims.actions or not claims.covers(model):
@@ -169,10 +171,19 @@ class LicenseGate:
             )
         if revocation := held.revocation_of(license_):
             return _REVOKED, revocation
-        return _HOST, self.misfit(license_)
+        try:
+            return _HOST, self.misfit(license_)
+        except IdentityError as error:  # a licence that holds anywhere does without
+            return _HOST, error
+
+    def _misfit_in_words(self, license_: License) -> LicenseError | None:
+        try:
+            return self.misfit(license_)
+        except IdentityError as error:
+            return LicenseError("LICENSE_HOST_MISMATCH", str(error))
 
     def misfit(self, license_: License) -> LicenseError | None:
-        """Why the licence is not for this install and host; None where it is."""
+        """Why the licence is not for this install and host; None where it is. Raises IdentityError."""
         binding = license_.claims.binding
         if binding.mode == "none":
             return None

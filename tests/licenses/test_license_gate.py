@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from vendor import Vendor, install
 
 from licenses.claims import Binding
-from licenses.errors import EXIT_CODES, Code, LicenseError
+from licenses.errors import EXIT_CODES, Code, IdentityError, LicenseError
 from licenses.gate import LicenseGate, Usage
 from licenses.holding import most_pressing
 from licenses.identity import InstallIdentity
@@ -137,6 +138,20 @@ def test_models_made_after_the_maintenance_are_not_covered(customer: Customer) -
     customer.gets(lic_id="lic-kept", maintenance_until=NOW)
     assert customer.asks(made=NOW) == "lic-kept"
     assert customer.asks(made=NOW + DAY) == "NOT_ENTITLED"
+
+
+def test_a_damaged_identity_ends_no_licence_that_does_without_and_hides_none(customer: Customer) -> None:
+    customer.gets(lic_id="lic-1-site", binding=ELSEWHERE)
+    customer.gets(lic_id="lic-2-free")
+    (customer.folder / "identity.json").write_text("damaged")
+    assert customer.asks() == "lic-2-free"
+    site, free = customer.gate.holdings()
+    assert (site.state, free.state) == ("LICENSE_HOST_MISMATCH", "ok")
+    assert "Restore the file from a backup" in str(site.error)
+    shutil.rmtree(customer.folder / "installed")
+    customer.gets(lic_id="lic-1-site", binding=ELSEWHERE)
+    with pytest.raises(IdentityError):
+        customer.gate.require("serve", issuer=customer.vendor.id, model="trash", new=False)
 
 
 def test_an_action_that_is_not_granted_is_refused(customer: Customer) -> None:
