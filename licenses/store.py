@@ -10,11 +10,13 @@ licences this install has given up: they count here no longer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 from bundle.files import write_atomically
 from bundle.fingerprint import Fingerprint, fingerprint_of
+from licenses.claims import ReleaseDocument
 from licenses.envelope import MAX_FILE_BYTES, Kind, Sealed, malformed, read_block
 from licenses.errors import LicenseError
 from licenses.held import Held, Incoming, LicenseKey, Problem, check_incoming
@@ -110,17 +112,24 @@ class LicenseStore:
             return ()
         return [path for path in names if not path.name.startswith(".")][:_FILES_READ]
 
+    def kept_release(self, lic_id: str) -> bytes | None:
+        """The newest release of a licence of that id; None where this install has given none up."""
+        kept = [(number, data) for number, release, data in self._releases() if release.lic_id == lic_id]
+        return max(kept)[1] if kept else None
+
     def _released(self) -> dict[LicenseKey, int]:
         found: dict[LicenseKey, int] = {}
-        for path in self._files(RELEASED):
-            try:
-                release = read_release(_bytes_of(path))
-                number = int(path.stem.rpartition("-")[2])
-            except (LicenseError, OSError, ValueError):
-                continue
+        for number, release, _ in self._releases():
             key = release.issuer, release.lic_id
             found[key] = max(number, found.get(key, 0))
         return found
+
+    def _releases(self) -> Iterator[tuple[int, ReleaseDocument, bytes]]:
+        """Of each file that can be read, the number of the licence that it gives up, what it says, and its bytes."""
+        for path in self._files(RELEASED):
+            with suppress(LicenseError, OSError, ValueError):
+                data = _bytes_of(path)
+                yield int(path.stem.rpartition("-")[2]), read_release(data), data
 
 
 def _name(license_: License) -> str:

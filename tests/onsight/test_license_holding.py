@@ -139,7 +139,21 @@ def test_a_licence_moves_from_one_install_to_another(
     (tmp_path / "moved.lic").write_bytes(vendor.issuer.response(moved, NOW))
     assert onsight("license", "install", "moved.lic").code == 22
     assert onsight("license", "install", "moved.lic", home=other).code == 0
-    assert onsight("license", "transfer", lic_id, "--out", "x.txt", "--yes").code == 23
+    assert onsight("license", "transfer", lic_id, "--out", "again.txt", "--yes").code == 0, "the file may get lost"
+    assert (tmp_path / "again.txt").read_bytes() == (tmp_path / "release.txt").read_bytes()
+    assert onsight("license", "transfer", "lic-other", "--out", "x.txt", "--yes").code == 23
+
+
+def test_no_release_is_given_out_where_the_licence_cannot_be_given_up(
+    onsight: Onsight, home: OnsightHome, vendor: Vendor, tmp_path: Path, asking: RequestDocument
+) -> None:
+    made = vendor.issue(binding=binding_of("site", [asking]))
+    (tmp_path / "acme.lic").write_bytes(vendor.issuer.response(made, NOW))
+    onsight("license", "install", "acme.lic")
+    (home.licenses_dir / "released").write_text("a file where the folder should be")
+    done = onsight("license", "transfer", made.claims.lic_id, "--out", "release.txt", "--yes")
+    assert (done.code, (tmp_path / "release.txt").exists()) == (1, False)
+    assert onsight("license", "status").stdout.startswith(made.claims.lic_id)
 
 
 def test_a_licence_that_holds_anywhere_is_not_released(onsight: Onsight, vendor: Vendor, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def transfer(lic_id: str, out: Path, yes: bool) -> None:
     """Give up LIC_ID here, so that the maker can issue it for another install.
 
     Writes a release; the maker needs it, and a request of the other install: onsight license issue --release FILE
-    --for REQUEST.
+    --for REQUEST. A release that was lost is written again.
     """
     from licenses.errors import LicenseError
     from licenses.gate import LicenseGate
@@ -128,6 +128,10 @@ def transfer(lic_id: str, out: Path, yes: bool) -> None:
     home = OnsightHome.from_environment()
     store, gate = LicenseStore(home.licenses_dir), LicenseGate(home.licenses_dir)
     found = [held[0] for (_, each), held in store.read().licenses.items() if each == lic_id]
+    if not found and (kept := store.kept_release(lic_id)) is not None:
+        write_result(kept, out)
+        click.echo(f"{lic_id}: was given up here before; its release is written again", err=True)
+        return
     if len(found) != 1:
         raise LicenseError(
             "LICENSE_MISSING",
@@ -145,8 +149,8 @@ def transfer(lic_id: str, out: Path, yes: bool) -> None:
             f"{lic_id}: what needs it stops here, and a server's models within seconds. Go on?", abort=True, err=True
         )
     release = make_release(identity, license_.issuer, lic_id, datetime.now(UTC))
+    store.release(license_, release)  # first: a release that is out while the licence goes on would be two licences
     write_result(release.encode(), out)
-    store.release(license_, release)
     click.echo(f"{lic_id}: given up here", err=True)
     click.echo(f"Next:   give {out} and a request of the other install to the maker", err=True)
 
