@@ -6,6 +6,7 @@ A request passes, in this order: its id, the address (nothing that could mean an
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 from time import perf_counter
@@ -17,13 +18,17 @@ from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
 
 from server.openapi.writer import check_described
-from server.problems import Problem, problem_response, register_problems
+from server.problems import Problem, problem_of, problem_response, register_problems
 from server.request_facts import SECURITY_HEADERS, log_request, request_id_of
 from server.uploads import discard_body
 from studio.access.guard import register_guard
 from studio.context import EXTENSION, StudioContext
 from studio.routes.account import account
+from studio.routes.cloud import cloud
 from studio.routes.health import health
+from studio.routes.images import images
+from studio.routes.labelling import labelling
+from studio.routes.labels import labels
 from studio.routes.problems import STATUS_OF
 from studio.routes.projects import projects
 from studio.routes.tokens import tokens
@@ -60,12 +65,13 @@ def create_app(parts: StudioContext) -> Flask:
     app.url_map.merge_slashes = False
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
-    for blueprint in (account, tokens, users, projects, health):
+    for blueprint in (account, tokens, users, projects, images, labels, labelling, cloud, health):
         app.register_blueprint(blueprint)
     register_guard(app)
     check_described(app)
     register_problems(app, STATUS_OF)
     app.register_error_handler(OperationalError, _on_database_trouble)
+    app.register_error_handler(OSError, _on_system_trouble)
     app.after_request(_finish)
     return app
 
@@ -92,6 +98,13 @@ def _on_database_trouble(error: OperationalError) -> Response:
     return problem_response(
         Problem(503, "BUSY", "The database does not answer, or is busy. Nothing was changed.", {"Retry-After": "1"})
     )
+
+
+def _on_system_trouble(error: OSError) -> Response:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        log.error("no space left", extra={"request_id": g.request_id})
+        return problem_response(Problem(507, "STORAGE_FULL", "The disk is full. Nothing of this was kept."))
+    return problem_response(problem_of(error, g.request_id))
 
 
 def _finish(response: Response) -> Response:

@@ -53,6 +53,7 @@ PROBLEMS: dict[str, Meaning] = {code: SERVER_PROBLEMS[code] for code in _COMMON}
     "TOO_MANY": Meaning((413,), "More of something than this install allows; `detail` names it."),
     "UPLOAD_BROKEN": Meaning((422,), "The archive or the label file cannot be read at all; `detail` says why."),
     "TRY_LATER": Meaning((429,), "Too many wrong passwords for this address; try again after Retry-After."),
+    "STORAGE_FULL": Meaning((507,), "The disk is full; nothing of this was kept."),
     "BUSY": Meaning((503,), "The database does not answer, or is busy; try again after Retry-After."),
 }
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import io
+import secrets
+import zipfile
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from PIL import Image
 from werkzeug.test import TestResponse
 
 from studio.access.privileges import InstallRole, Privilege, ProjectRole, Scope
@@ -21,7 +26,24 @@ from studio.context import StudioContext
 from studio.projects.members import share
 from studio.projects.store import add_project
 
+V1 = "/studio/v1"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def picture(number: int, kind: str = "PNG", size: tuple[int, int] = (24, 16)) -> bytes:
+    """An image file's bytes, other ones for every number."""
+    stream = io.BytesIO()
+    colour = (number * 37 % 256, number // 256 % 256, number % 256)
+    Image.new("RGB", size, colour).save(stream, kind)
+    return stream.getvalue()
+
+
+def zipped(files: Mapping[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
 
 
 @dataclass
@@ -120,6 +142,74 @@ class Rig:
             row = add_project(connection, name, self.user_id(owner), self.clock())
         return int(row.id), str(row.public_id)
 
+    def workplace(self) -> Workplace:
+        """A project of a new user, who may do everything in it."""
+        name = f"owner{secrets.token_hex(3)}"
+        caller = self.somebody(name)
+        project_id, public_id = self.add_project(name)
+        return Workplace(self, caller, name, project_id, f"{V1}/projects/{public_id}", public_id)
+
     def share(self, project_id: int, name: str, role: ProjectRole, further: Collection[Privilege] = ()) -> None:
         with self.parts.database.writing() as connection:
             share(connection, project_id, self.user_id(name), role, further, self.clock())
+
+
+@dataclass
+class Workplace:
+    """A project, and somebody who works in it. path: of the project's calls."""
+
+    rig: Rig
+    caller: Caller
+    owner: str
+    project_id: int
+    path: str
+    public_id: str
+
+    def upload(self, files: Mapping[str, bytes], query: str = "") -> dict[str, Any]:
+        """As a form of files; the report."""
+        form = {"file": [(io.BytesIO(data), name) for name, data in files.items()]}
+        report: dict[str, Any] = self.caller.post(f"{self.path}/images{query}", data=form)
+        return report
+
+    def upload_zip(self, data: bytes, query: str = "", status: int = 200) -> dict[str, Any]:
+        report: dict[str, Any] = self.caller.post(
+            f"{self.path}/images{query}", status=status, data=data, content_type="application/zip"
+        )
+        return report
+
+    def add_images(self, count: int, prefix: str = "") -> list[str]:
+        """Public ids of new images, named 0.png, 1.png, ..."""
+        report = self.upload({f"{prefix}{number}.png": picture(number) for number in range(count)})
+        return [file["image"] for file in report["files"]]
+
+    def add_labels(self, *names: str) -> list[str]:
+        return [self.caller.post(f"{self.path}/labels", {"name": name}, 201)["id"] for name in names]
+
+    def label(self, images: Sequence[str], *add: str, **more: Any) -> dict[str, Any]:
+        body = {"selection": {"images": list(images)}, "add": list(add), **more}
+        changed: dict[str, Any] = self.caller.post(f"{self.path}/labelling", body)
+        return changed
+
+    def undo(self) -> dict[str, Any]:
+        undone: dict[str, Any] = self.caller.post(f"{self.path}/undo")
+        return undone
+
+    def grid(self, query: str = "") -> list[dict[str, Any]]:
+        images: list[dict[str, Any]] = self.caller.get(f"{self.path}/images?limit=1000{query}")["images"]
+        return images
+
+    def labels_by_name(self) -> dict[str, list[str]]:
+        """Of every image, by name: the names of its labels."""
+        names = {label["id"]: label["name"] for label in self.caller.get(f"{self.path}/labels")["labels"]}
+        return {image["name"]: [names[label] for label in image["labels"]] for image in self.grid()}
+
+    def check_counts(self) -> dict[str, Any]:
+        """The counts, after comparing them with what the grid shows."""
+        counts: dict[str, Any] = self.caller.get(f"{self.path}/counts")
+        sizes = [len(image["labels"]) for image in self.grid()]
+        assert counts["images"] == len(sizes)
+        assert (counts["unlabelled"], counts["single"]) == (sizes.count(0), sizes.count(1))
+        assert counts["multi"] == sum(size > 1 for size in sizes)
+        found = Counter(label for image in self.grid() for label in image["labels"])
+        assert {one["label"]: one["images"] for one in counts["labels"] if one["images"]} == found
+        return counts

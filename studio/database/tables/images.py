@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 from studio.database.metadata import Id, Instant, id_column, metadata, public_id_column
@@ -38,7 +39,7 @@ images = Table(
     Column("uploaded_by", Id, ForeignKey("users.id", ondelete="SET NULL"), nullable=True),
     Column("created_at", Instant, nullable=False),
     Column("validation", Boolean, nullable=False, default=False),
-    Column("default_label_id", Id, ForeignKey("labels.id", ondelete="SET NULL"), nullable=True, index=True),
+    Column("default_label_id", Id, nullable=True),  # one that was chosen; no foreign key: labels go with their project
     Column("label_count", Integer, nullable=False, default=0),
     Column(
         "label_kind",
@@ -48,8 +49,12 @@ images = Table(
     ),
     UniqueConstraint("project_id", "name"),
     UniqueConstraint("project_id", "sha256"),
-    # Each serves a grid in the order of ids, and the counts beside it without a look at the rows.
+    # Each gives a grid in the order of ids, and counts without a look at the rows. A change of labels writes all of an
+    # image's index entries anew, so there are no more than these.
+    Index(None, "project_id", "id"),
     Index(None, "project_id", "label_kind", "id"),
-    Index(None, "project_id", "validation", "id"),
-    Index(None, "project_id", "uploaded_by", "id"),
-)
+    Index(
+        "ix_images_validation", "project_id", "id",
+        sqlite_where=text("validation"), postgresql_where=text("validation"),
+    ),
+)  # fmt: skip

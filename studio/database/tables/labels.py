@@ -63,4 +63,5 @@ event_sets = Table(
     Column("label_before_id", Id, nullable=True),
     Column("image_count", Integer, nullable=False),
     Column("image_ids", LargeBinary, nullable=False),  # studio.labels.id_sets
+    Column("event_ids", LargeBinary, nullable=True),  # of `removed`: which event had put the label on each
 )

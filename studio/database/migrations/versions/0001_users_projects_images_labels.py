@@ -98,6 +98,51 @@ def upgrade() -> None:
         op.f("ix_events_project_id_events_user_id_events_id"), "events", ["project_id", "user_id", "id"], unique=False
     )
     op.create_table(
+        "images",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("public_id", sa.String(length=11), nullable=False),
+        sa.Column("project_id", Id, nullable=False),
+        sa.Column("name", sa.String(length=500), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("width", sa.Integer(), nullable=False),
+        sa.Column("height", sa.Integer(), nullable=False),
+        sa.Column("format", sa.String(length=8), nullable=False),
+        sa.Column("uploaded_by", Id, nullable=True),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("validation", sa.Boolean(), nullable=False),
+        sa.Column("default_label_id", Id, nullable=True),
+        sa.Column("label_count", sa.Integer(), nullable=False),
+        sa.Column(
+            "label_kind",
+            sa.SmallInteger(),
+            sa.Computed("CASE WHEN label_count > 1 THEN 2 ELSE label_count END", persisted=True),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_images_project_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["uploaded_by"], ["users.id"], name=op.f("fk_images_uploaded_by"), ondelete="SET NULL"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_images")),
+        sa.UniqueConstraint("project_id", "name", name=op.f("uq_images_project_id_name")),
+        sa.UniqueConstraint("project_id", "sha256", name=op.f("uq_images_project_id_sha256")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_images_public_id")),
+    )
+    op.create_index(op.f("ix_images_project_id_images_id"), "images", ["project_id", "id"], unique=False)
+    op.create_index(
+        op.f("ix_images_project_id_images_label_kind_images_id"),
+        "images",
+        ["project_id", "label_kind", "id"],
+        unique=False,
+    )
+    op.create_index(op.f("ix_images_sha256"), "images", ["sha256"], unique=False)
+    op.create_index(
+        "ix_images_validation",
+        "images",
+        ["project_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("validation"),
+        postgresql_where=sa.text("validation"),
+    )
+    op.create_table(
         "labels",
         sa.Column("id", Id, nullable=False),
         sa.Column("public_id", sa.String(length=11), nullable=False),
@@ -167,62 +212,11 @@ def upgrade() -> None:
         sa.Column("label_before_id", Id, nullable=True),
         sa.Column("image_count", sa.Integer(), nullable=False),
         sa.Column("image_ids", sa.LargeBinary(), nullable=False),
+        sa.Column("event_ids", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["event_id"], ["events.id"], name=op.f("fk_event_sets_event_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event_sets")),
     )
     op.create_index(op.f("ix_event_sets_event_id"), "event_sets", ["event_id"], unique=False)
-    op.create_table(
-        "images",
-        sa.Column("id", Id, nullable=False),
-        sa.Column("public_id", sa.String(length=11), nullable=False),
-        sa.Column("project_id", Id, nullable=False),
-        sa.Column("name", sa.String(length=500), nullable=False),
-        sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("bytes", sa.BigInteger(), nullable=False),
-        sa.Column("width", sa.Integer(), nullable=False),
-        sa.Column("height", sa.Integer(), nullable=False),
-        sa.Column("format", sa.String(length=8), nullable=False),
-        sa.Column("uploaded_by", Id, nullable=True),
-        sa.Column("created_at", Instant(), nullable=False),
-        sa.Column("validation", sa.Boolean(), nullable=False),
-        sa.Column("default_label_id", Id, nullable=True),
-        sa.Column("label_count", sa.Integer(), nullable=False),
-        sa.Column(
-            "label_kind",
-            sa.SmallInteger(),
-            sa.Computed("CASE WHEN label_count > 1 THEN 2 ELSE label_count END", persisted=True),
-            nullable=False,
-        ),
-        sa.ForeignKeyConstraint(
-            ["default_label_id"], ["labels.id"], name=op.f("fk_images_default_label_id"), ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_images_project_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["uploaded_by"], ["users.id"], name=op.f("fk_images_uploaded_by"), ondelete="SET NULL"),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_images")),
-        sa.UniqueConstraint("project_id", "name", name=op.f("uq_images_project_id_name")),
-        sa.UniqueConstraint("project_id", "sha256", name=op.f("uq_images_project_id_sha256")),
-        sa.UniqueConstraint("public_id", name=op.f("uq_images_public_id")),
-    )
-    op.create_index(op.f("ix_images_default_label_id"), "images", ["default_label_id"], unique=False)
-    op.create_index(
-        op.f("ix_images_project_id_images_label_kind_images_id"),
-        "images",
-        ["project_id", "label_kind", "id"],
-        unique=False,
-    )
-    op.create_index(
-        op.f("ix_images_project_id_images_uploaded_by_images_id"),
-        "images",
-        ["project_id", "uploaded_by", "id"],
-        unique=False,
-    )
-    op.create_index(
-        op.f("ix_images_project_id_images_validation_images_id"),
-        "images",
-        ["project_id", "validation", "id"],
-        unique=False,
-    )
-    op.create_index(op.f("ix_images_sha256"), "images", ["sha256"], unique=False)
     op.create_table(
         "image_labels",
         sa.Column("label_id", Id, nullable=False),
