@@ -163,7 +163,7 @@ def list_engines(as_json: bool) -> None:
             f"{model}  {entry.identity['precision']}  {entry.identity['gpu']}  TensorRT {entry.identity['tensorrt']}"
             f"  {size}  {entry.facts.get('built_at', '?')}  {told}"
         )
-    if not kept:
+    if not kept and not as_json:
         click.echo("No engine has been built yet: `onsight engine build`, or serve with tensorrt.", err=True)
 
 

@@ -121,6 +121,7 @@ def test_another_largest_batch_says_what_the_server_must_be_told(install: Instal
 
 def test_the_list_names_what_the_seal_vouches_for(install: Install, run: Run) -> None:
     assert "No engine has been built yet" in run("list").stderr
+    assert (run("list", "--json").stdout, run("list", "--json").stderr) == ("[]\n", "")
     run("build", install.add_bundle())
     line = run("list").stdout
     assert line.startswith("colours 1  fp32  NVIDIA L4  TensorRT 11.4.0.106  ")
