@@ -1,8 +1,9 @@
-"""What the commands that write a bundle share: --out, and what they say of the bundle that they have written."""
+"""What the commands that write a bundle share: --out, the licence that it demands, and what they say of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from bundle.home import OnsightHome
     from bundle.keys import SigningKey
-    from bundle.manifest import Manifest
+    from bundle.manifest import LicenseDemand, Manifest
 
 
 def _checked(_context: click.Context, _option: click.Parameter, out: Path) -> Path:
@@ -24,6 +26,32 @@ out_option = click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, callback=_checked,
     metavar="NAME.onsight", help="The bundle.",
 )  # fmt: skip
+
+
+def license_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --license-required and --issuer; `demanded_license` says what they mean."""
+    for option in (
+        click.option("--issuer", metavar="ID", help="With --license-required: whose, if not this install's own."),
+        click.option(
+            "--license-required", is_flag=True, help="Serves only where a licence of the issuer is installed."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def demanded_license(
+    home: OnsightHome, out: Path, name: str | None, license_required: bool, issuer: str | None
+) -> LicenseDemand | None:
+    """What the bundle shall demand. Raises click.UsageError, and LicenseError as `license_demand` does."""
+    if issuer is not None and not license_required:
+        raise click.UsageError("--issuer: expected --license-required with it.")
+    if not license_required:
+        return None
+    from exporter.writing import default_name
+    from onsight.issuing import license_demand
+
+    return license_demand(home, name or default_name(out), datetime.now(UTC), issuer)
 
 
 def as_document(out: Path, manifest: Manifest, key: SigningKey, **more: Any) -> dict[str, Any]:
@@ -45,6 +73,7 @@ def tell(
     out: Path, manifest: Manifest, key: SigningKey, details: Iterable[str] = (), sealed_for: Iterable[str] = ()
 ) -> None:
     """Print name, proof, details and signature, and to stderr what to do next. sealed_for: installs, in words."""
+    installs = list(sealed_for)
     parity, imported = manifest.variants[0].parity, manifest.imported
     against, images = ("", "real") if imported is None else ("against the original ", imported.proof_images)
     click.echo(
@@ -58,8 +87,15 @@ def tell(
     for line in details:
         click.echo(line)
     click.echo(f"signed by {key.public_key.key_id}")
-    for install in sealed_for:
+    for install in installs:
         click.echo(f"encrypted for {install}")
-    click.echo(
-        f"Next:   onsight predict {quote(str(out))} IMAGES, or put it into a folder and onsight serve FOLDER", err=True
-    )
+    file = quote(str(out))
+    if manifest.license is not None:
+        click.echo(f"demands a licence of {manifest.license.issuer}")
+    if installs:
+        click.echo(
+            f"Next:   send {file} to where it can be opened; there: put it into a folder and onsight serve FOLDER",
+            err=True,
+        )
+        return
+    click.echo(f"Next:   onsight predict {file} IMAGES, or put it into a folder and onsight serve FOLDER", err=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bundle.decide import probabilities_from_logits
 from bundle.golden import Golden, Infer, replay_golden
 from bundle.keys import SigningKey
-from bundle.manifest import BackboneFacts, DatasetFacts, Imported, Manifest, PreprocessSpec, Task
+from bundle.manifest import BackboneFacts, DatasetFacts, Imported, LicenseDemand, Manifest, PreprocessSpec, Task
 from bundle.preprocess import preprocess
 from bundle.reasons import first_line
 from exporter.errors import ExportError, ParityError
@@ -58,13 +58,15 @@ def import_model(
     version: str = "1",
     images: Path | None = None,
     test: Path | None = None,
+    license: LicenseDemand | None = None,
     now: datetime | None = None,
     step: Step = lambda _text, _done, _total: None,
 ) -> ImportedModel:
     """Make a bundle of an ONNX file or a local `transformers` folder.
 
     images: a folder to prove it with; without it the test images, else generated ones.  test: class folders, named
-    as the labels are.  Raises ExportError, ParityError, BackboneError or DatasetError; then nothing is written.
+    as the labels are.  license: what a server needs to serve it.  Raises ExportError, ParityError, BackboneError or
+    DatasetError; then nothing is written.
     """
     name, version = checked_names(out, name, version)
     check_place(out)
@@ -108,6 +110,7 @@ def import_model(
         now,
         name=name,
         version=version,
+        license=license,
         task=original.task,
         thresholds=thresholds,
         backbone=BackboneFacts(name=original.name, sha256=original.sha256, fine_tuned=False),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from onsight.new_bundle import as_document, out_option, tell
+from onsight.new_bundle import as_document, demanded_license, license_options, out_option, tell
 
 if TYPE_CHECKING:
     from trainer.run import ModelChoice
@@ -59,8 +58,7 @@ def _variants(_context: click.Context, _option: click.Parameter, text: str) -> t
     help="Encrypt it for the install that wrote this licence request, or has this key; repeat for several. Nobody else"
     " can open it, not even this install.",
 )  # fmt: skip
-@click.option("--license-required", is_flag=True, help="Serves only where a licence of the issuer is installed.")
-@click.option("--issuer", metavar="ID", help="With --license-required: whose, if not this install's own.")
+@license_options
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(
     run_folder: Path,
@@ -89,24 +87,22 @@ def command(
     show --out maker.pem` here, `onsight trust add maker.pem` there.
     """
     from bundle.home import OnsightHome
+    from licenses.recipient import read_recipient
+
+    home = OnsightHome.from_environment()
+    sealed_for = [read_recipient(each) for each in recipients]
+    demand = demanded_license(home, out, name, license_required, issuer)
+
     from bundle.manifest import GateLimits
     from exporter.export import export_run
-    from exporter.writing import default_name
-    from licenses.recipient import read_recipient
-    from onsight.issuing import license_demand
     from onsight.signing import own_key
     from onsight.terminal import TerminalReporter
     from trainer.backbone_store import BackboneStore
     from trainer.run import Run
 
-    if issuer is not None and not license_required:
-        raise click.UsageError("--issuer: expected --license-required with it.")
-    sealed_for = [read_recipient(each) for each in recipients]
-    home = OnsightHome.from_environment()
     if backbone is not None:
         backbone = BackboneStore(home.backbones_dir).resolve(backbone)
     key = own_key(home)
-    demand = license_demand(home, name or default_name(out), datetime.now(UTC), issuer) if license_required else None
     with TerminalReporter() as reporter:
         exported = export_run(
             Run(run_folder), out, key, choice=choice, name=name, version=model_version, images=images,

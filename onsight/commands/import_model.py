@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onsight.new_bundle import as_document, out_option, tell
+from onsight.new_bundle import as_document, demanded_license, license_options, out_option, tell
 
 if TYPE_CHECKING:
     from exporter.importing.onnx_source import OutputForm
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     help="Real images to prove it with.  [default: those of --test, else generated ones]",
 )  # fmt: skip
 @click.option("--test", type=click.Path(path_type=Path), metavar="FOLDER", help="Class folders, to measure it on.")
+@license_options
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(
     source: Path,
@@ -53,6 +54,8 @@ def command(
     output_name: str | None,
     images: Path | None,
     test: Path | None,
+    license_required: bool,
+    issuer: str | None,
     as_json: bool,
 ) -> None:
     """Make a bundle of a model that was trained elsewhere.
@@ -67,6 +70,10 @@ def command(
     `/api/pm-predict/NAME`. See docs/import.md.
     """
     from bundle.home import OnsightHome
+
+    home = OnsightHome.from_environment()
+    demand = demanded_license(home, out, name, license_required, issuer)
+
     from bundle.manifest import Task
     from exporter.importing.make import import_model
     from exporter.importing.preprocessing import read_preprocessing
@@ -74,12 +81,12 @@ def command(
     from onsight.terminal import TerminalReporter
 
     prepared = None if preprocessing is None else read_preprocessing(preprocessing)
-    key = own_key(OnsightHome.from_environment())
+    key = own_key(home)
     with TerminalReporter() as reporter:
         made = import_model(
             source, out, key, labels=labels, preprocessing=prepared, task=None if task is None else Task(task),
             output=output, output_name=output_name, name=name, version=model_version, images=images, test=test,
-            step=reporter.step,
+            license=demand, step=reporter.step,
         )  # fmt: skip
     for note in made.notes:
         click.echo(f"note: {note}", err=True)
