@@ -68,6 +68,16 @@ def test_neither_a_request_nor_a_key_is_told_of_with_what_to_do(text: str) -> No
         read_recipient(text)
 
 
+@pytest.mark.parametrize(
+    "key", ["00" * 32, "01" + "00" * 31, "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"]
+)
+def test_a_key_whose_secret_anyone_knows_is_refused_before_anything_is_made(key: str, tmp_path: Path) -> None:
+    (tmp_path / "key.txt").write_text(key)
+    for text in (key, str(tmp_path / "key.txt")):
+        with pytest.raises(IdentityError, match="expected an X25519 public key, found one of which anyone knows"):
+            read_recipient(text)
+
+
 @pytest.mark.slow
 def test_the_command_writes_a_bundle_for_the_customer_alone(
     customer: InstallIdentity, single_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -78,6 +88,8 @@ def test_the_command_writes_a_bundle_for_the_customer_alone(
     done = CliRunner().invoke(main, ["export", str(single_run.folder), "--out", str(out), "--for", str(request)])
     assert done.exit_code == 0, done.output
     assert f"encrypted for {customer.install_id}" in done.output
+    assert "onsight predict" not in done.output  # this install cannot open it
+    assert f"Next:   send {out} to where it can be opened" in done.output
     trust = TrustStore(home.trust_dir)
     bundle = load_bundle(out, trust, opener=opener_of(tmp_path / "customer"))
     assert bundle.files["model.onnx"][:64] not in out.read_bytes()
