@@ -151,7 +151,8 @@ def _forms_in(paths: list[Path], home: OnsightHome, precision: str) -> Iterator[
 
 def _no_gpu(probe: DeviceProbe, device: int) -> NoGpu:
     found = probe.reason or f"{len(probe.devices)} device(s), numbered from 0"
-    installed = "is installed" if importlib.util.find_spec(RTX_MODULE) else f"is not: pip install {RTX_PACKAGE}"
+    there = importlib.util.find_spec(RTX_MODULE) is not None
+    installed = "is installed" if there else f"is not installed: pip install {RTX_PACKAGE}"
     return NoGpu(
         f"no GPU: looked for device {device} of the NVIDIA driver ({DRIVER_LIBRARY}), found {found}. An engine suits"
         " only the kind of machine that built it: run this where the server runs, with the driver installed and the"

@@ -187,6 +187,8 @@ def test_without_a_gpu_it_says_what_was_looked_for_and_what_was_found(
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no GPU: looked for device 0 of the NVIDIA driver (libcuda.so.1), found " in result.stderr
     assert "--preflight" in result.stderr
+    monkeypatch.setattr(engines, "RTX_MODULE", "a_module_that_is_not_there")
+    assert "which is not installed: pip install tensorrt-rtx" in run("build", install.add_bundle()).stderr
     assert not (install.home.path / CACHE_FOLDER).exists()
 
 
