@@ -29,7 +29,7 @@ def main() -> None:
     for name, text in (
         ("speed", "what each candidate costs on this CPU, beside MobileNetV2 at 224"),
         ("probe", "train heads on frozen features of photos that the network never saw"),
-        ("pack", "float16 weights, configuration and model card: the folder that is embedded"),
+        ("pack", "float16 weights, configuration and licence: the folder that is embedded"),
     ):
         importlib.import_module(f"benchmarks.backbone.{name}").add_arguments(commands.add_parser(name, help=text))
     arguments = parser.parse_args()

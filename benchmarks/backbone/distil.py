@@ -65,7 +65,6 @@ def distil(pictures: Pictures, teacher_folder: Path, plan: Plan, out: Path, say:
     out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(plan.seed)
-    torch.backends.cudnn.benchmark = True
     views, held_out = _views(pictures, plan, device)
     teacher = Teacher(teacher_folder).to(device, memory_format=torch.channels_last)
     if device.type == "cuda":

@@ -1,4 +1,7 @@
-"""What `train` left -> the folder that is embedded: configuration, float16 weights, input, and the model card."""
+"""What `train` left -> the folder that is embedded: configuration, float16 weights, input size, licence.
+
+The model card (README.md) is written by hand, and stays.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import shutil
 from pathlib import Path
 
 LIMIT_BYTES = 12_000_000
+LICENCE = Path(__file__).parents[2] / "LICENSE"
 KEPT = ("config.json", "model.safetensors", "preprocessor_config.json")
 
 
@@ -15,7 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", type=Path, metavar="RUN/network")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--edge", type=int, metavar="PIXELS", help="of its input  [default: as it was trained]")
-    parser.add_argument("--card", type=Path, metavar="README.md", help="model card to lay beside it")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -29,8 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.edge is not None:
         processor["size"] = {"height": arguments.edge, "width": arguments.edge}
     processor_path.write_text(json.dumps(processor, indent=1) + "\n")
-    if arguments.card is not None:
-        shutil.copyfile(arguments.card, arguments.out / "README.md")
+    shutil.copyfile(LICENCE, arguments.out / LICENCE.name)
     size = (arguments.out / "model.safetensors").stat().st_size
     if size > LIMIT_BYTES:
         raise SystemExit(f"model.safetensors: expected at most {LIMIT_BYTES:,} bytes, found {size:,}")
