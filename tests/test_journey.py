@@ -68,7 +68,7 @@ def test_from_labelled_images_to_the_same_answer_everywhere(labels: str, tmp_pat
     # train
     trained = json.loads(
         user.types(
-            "train", *given, "--out", "run", "--test", "0.2", "--size", "16", "--hidden-units", "16",
+            "train", *given, "--out", "run", "--test", "0.2", "--from-scratch", "--size", "16", "--hidden-units", "16",
             "--batch-size", "8", "--epochs", "20", "--threads", "1", "--augmentation", "none", "--json",
         )
     )  # fmt: skip

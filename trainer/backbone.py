@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ TAP_DEPTHS = (
 )  # of the hidden states; measured on TrashNet: 0.847 with the pooled output alone, 0.88 with these
 DEFAULT_EDGE = 224
 SCRATCH_NAME = "scratch-cnn"
+BUILT_IN = Path(__file__).parent / "backbones"  # folders that come with the package; never written to
+DEFAULT_NAME = "onsight-small"
 LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError)
 
 
@@ -63,7 +65,7 @@ def read_backbone_spec(folder: Path, height: int | None = None, width: int | Non
     if not config_path.is_file():
         raise BackboneError(
             f"{folder}: expected a local transformers folder with config.json and *.safetensors, found"
-            f" {'no config.json' if folder.is_dir() else 'no such folder'}. Give --backbone the folder that holds them."
+            f" {'no config.json' if folder.is_dir() else 'no such folder'}. Give the folder that holds them."
         )
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
@@ -98,16 +100,24 @@ def scratch_spec(height: int, width: int) -> BackboneSpec:
     )
 
 
-def check_backbone(spec: BackboneSpec) -> None:
-    """Raise BackboneError unless the folder still holds exactly the files that the run was trained with."""
+def check_backbone(spec: BackboneSpec) -> BackboneSpec:
+    """The backbone of a run as it lies here: a run that comes from another install names that one's built-in folder.
+
+    Raises BackboneError unless the folder holds exactly the files that the run was trained with.
+    """
     if spec.folder is None:
-        return
-    found = read_backbone_spec(Path(spec.folder))
+        return spec
+    folder = Path(spec.folder)
+    built_in = BUILT_IN / folder.name
+    if not folder.is_dir() and built_in.is_dir() and read_backbone_spec(built_in).sha256 == spec.sha256:
+        return replace(spec, folder=str(built_in))
+    found = read_backbone_spec(folder)
     if found.sha256 != spec.sha256:
         raise BackboneError(
             f"{spec.folder}: expected the backbone of this run ({spec.sha256[:12]}), found {found.sha256[:12]}."
             " Put the original files back, or train again."
         )
+    return spec
 
 
 class ScratchCnn(nn.Module):

@@ -1,4 +1,4 @@
-"""The backbones of an install: one folder each, added from a local folder, listed, found by name, and removed.
+"""The backbones of an install: the built-in ones, and a folder for each that was added from a local folder.
 
 A folder holds `config.json`, `*.safetensors` and what goes with them. Adding copies into a hidden folder beside the
 others, builds the network there and runs it once, and only then gives the folder its name: what can be listed can be
@@ -8,20 +8,22 @@ does, and nothing else).
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
+import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from bundle.files import sync_folder
-from trainer.backbone import load_encoder, read_backbone_spec
+from trainer.backbone import BUILT_IN, load_encoder, read_backbone_spec
 from trainer.errors import BackboneError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -31,6 +33,7 @@ WANTED = re.compile(
 )
 SOURCE = "source.json"  # {"hub_id": ..., "revision": ...}, where it came from the Hub
 MAX_FILES = 256
+_ADDING = ".adding-"
 CHUNK_BYTES = 1 << 20
 
 Progress = Callable[[str, int, int], None]  # what is being done, bytes done, bytes in all
@@ -41,7 +44,7 @@ class StoredBackbone:
     """family: the model_type of its config.json.  sha256: as a run records it (`BackboneSpec.sha256`).
 
     height, width: pixels of its input.  parameters: numbers in its weight files.  licence: as its README names it, or
-    None.  source: "owner/name@revision" where it came from the Hub.
+    None.  source: "owner/name@revision" where it came from the Hub.  built_in: it came with Onsight.
     """
 
     name: str
@@ -54,6 +57,7 @@ class StoredBackbone:
     sha256: str
     licence: str | None
     source: str | None
+    built_in: bool
 
 
 class BackboneStore:
@@ -63,20 +67,18 @@ class BackboneStore:
         self.folder = folder
 
     def names(self) -> list[str]:
-        if not self.folder.is_dir():
-            return []
-        return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and NAME.fullmatch(path.name))
+        """The built-in ones first, then those that were added."""
+        return [*built_in_names(), *(name for name in _folder_names(self.folder) if name not in built_in_names())]
 
     def find(self, name: str) -> Path:
         """The folder of a name. Raises BackboneError that lists the names that are there."""
         names = self.names()
         if name not in names:
-            there = f"these are there: {', '.join(names)}" if names else "none is there yet"
             raise BackboneError(
                 f"{name[:200]}: expected the name of a backbone of this install, or a local folder, found neither;"
-                f" {there}. Add it with `onsight backbones add`."
+                f" these are there: {', '.join(names)}. Add it with `onsight backbones add`."
             )
-        return self.folder / name
+        return (BUILT_IN if name in built_in_names() else self.folder) / name
 
     def resolve(self, name_or_folder: Path) -> Path:
         """The folder that a person means: a folder where there is one of that name, else a backbone of this install.
@@ -92,6 +94,7 @@ class BackboneStore:
         return StoredBackbone(
             name, folder, spec.name, spec.height, spec.width, _count_parameters(folder),
             sum(path.stat().st_size for path in wanted_files(folder)), spec.sha256, _licence(folder), _source(folder),
+            name in built_in_names(),
         )  # fmt: skip
 
     def add_folder(self, source: Path, name: str | None = None, progress: Progress | None = None) -> StoredBackbone:
@@ -132,6 +135,11 @@ class BackboneStore:
         return self.describe(staged.name)
 
     def check_free(self, name: str) -> None:
+        if name in built_in_names():
+            raise BackboneError(
+                f"{name}: expected a name that is free, found the backbone that comes with Onsight. Choose another with"
+                " --name."
+            )
         if (self.folder / name).exists():
             raise BackboneError(
                 f"{name}: expected a name that is free, found a backbone of this install under it. Choose another with"
@@ -139,20 +147,58 @@ class BackboneStore:
             )
 
     def remove(self, name: str) -> None:
-        """Raises BackboneError where there is none of that name."""
+        """Raises BackboneError where there is none of that name, or where it is built in."""
         folder = self.find(name)
+        if name in built_in_names():
+            raise BackboneError(f"{name}: expected a backbone that was added, found the one that comes with Onsight.")
         with self.staging() as staging:  # out of sight in one step, whatever happens during the rest
             folder.rename(staging / name)
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """A hidden folder on the store's own file system, removed at the end."""
+        """A hidden folder on the store's own file system, removed at the end; with it what killed processes left.
+
+        Its lock says that it is in use, and ends with the process. Where a file system has no locks nothing is swept.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = Path(tempfile.mkdtemp(prefix=".adding-", dir=self.folder))
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+        with ExitStack() as locks:
+            with _open_folder(self.folder) as store:
+                if _lock(store, fcntl.LOCK_EX):  # so that nobody sweeps a folder between its making and its lock
+                    self._sweep()
+                path = Path(tempfile.mkdtemp(prefix=_ADDING, dir=self.folder))
+                _lock(locks.enter_context(_open_folder(path)), fcntl.LOCK_EX)
+            try:
+                yield path
+            finally:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        for path in self.folder.glob(f"{_ADDING}*"):
+            with suppress(OSError), _open_folder(path) as left:
+                if _lock(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def built_in_names() -> list[str]:
+    return _folder_names(BUILT_IN)
+
+
+@contextmanager
+def _open_folder(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    """Whether it was to be had; some network file systems have none."""
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        return False
+    return True
 
 
 def check_name(name: str) -> str:
@@ -167,6 +213,12 @@ def check_name(name: str) -> str:
 def wanted_files(folder: Path) -> list[Path]:
     """The files of a backbone in name order; whatever else lies beside them is passed over."""
     return sorted(path for path in folder.iterdir() if WANTED.fullmatch(path.name) and path.is_file())
+
+
+def _folder_names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and NAME.fullmatch(path.name))
 
 
 def _count_parameters(folder: Path) -> int:

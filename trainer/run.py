@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,9 +105,8 @@ class Run:
         description = self.model()
         spec = description.backbone
         if backbone_folder is not None and spec.folder is not None:
-            spec = BackboneSpec(**{**spec.__dict__, "folder": str(backbone_folder)})
-        check_backbone(spec)
-        encoder = load_encoder(spec)
+            spec = replace(spec, folder=str(backbone_folder))
+        encoder = load_encoder(check_backbone(spec))
         head = Head(description.feature_count, len(description.labels), description.hidden_units)
         network = Classifier(encoder, head)
         path = self.weights_path(choice)

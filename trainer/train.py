@@ -79,8 +79,7 @@ def train(
         backbone = _choose_backbone(recipe, root, paths)
     else:
         dataset, root, paths = None, Path(snapshot.root), snapshot.paths
-        backbone = run.model().backbone
-        check_backbone(backbone)
+        backbone = check_backbone(run.model().backbone)
     spec = PreprocessSpec(height=backbone.height, width=backbone.width)
     frozen = not backbone.from_scratch and not recipe.random_weights
     encoder = backbone_encoder(backbone, spec, cache_dir, reporter.say) if frozen else pixel_encoder(spec, cache_dir)
@@ -93,8 +92,8 @@ def train(
     reporter = RecordingReporter(run, reporter)
     if recipe.backbone is None:
         reporter.say(
-            "No --backbone given: a small network is trained from random weights. With a few hundred images, transfer"
-            " learning is far better: give --backbone the folder of a transformers image model."
+            "A small network is trained from random weights. With a few hundred images, transfer learning is far"
+            " better: leave out --from-scratch, or give --backbone."
         )
     table = _feature_pass(root, paths, spec, encoder, threads, reporter, "features" if frozen else "images")
     if snapshot is None:

@@ -94,8 +94,8 @@ def list_backbones(as_json: bool) -> None:
         return
     for each in found:
         click.echo(_line(each))
-    if not found:
-        click.echo("No backbone yet. Add one: onsight backbones add FOLDER", err=True)
+    if all(each.built_in for each in found):
+        click.echo("Add another: onsight backbones add FOLDER", err=True)
 
 
 @command.command("remove")
@@ -128,7 +128,7 @@ def _line(backbone: StoredBackbone) -> str:
     return (
         f"{backbone.name}  {backbone.family}  {backbone.width}x{backbone.height}"
         f"  {backbone.parameters / 1e6:.1f} M parameters  {backbone.size_bytes / 1e6:.1f} MB"
-        f"  licence: {backbone.licence or 'not named'}  {backbone.sha256[:12]}"
+        f"  licence: {backbone.licence or 'not named'}  {backbone.sha256[:12]}{'  built in' * backbone.built_in}"
     )
 
 

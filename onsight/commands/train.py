@@ -61,8 +61,9 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 @network(
     "--backbone", type=click.Path(path_type=Path), metavar="NAME|FOLDER",
     help="To transfer from: one of `onsight backbones list`, or a local transformers folder (config.json and"
-    " *.safetensors).  [default: a small network is trained from random weights]",
+    " *.safetensors).  [default: onsight-small, which comes with Onsight]",
 )  # fmt: skip
+@network("--from-scratch", is_flag=True, default=None, help="Instead: a small network from random weights.")
 @network("--fine-tune", is_flag=True, default=None, help="Train the backbone too, after the head.")
 @network("--random-weights", is_flag=True, default=None, help="Use the backbone's architecture, not its weights.")
 @network("--size", type=int, metavar="PIXELS", help="Edge of the input.  [default: the backbone's]")
@@ -109,6 +110,7 @@ def command(
     from bundle.home import OnsightHome
     from onsight.summary import summarise
     from onsight.terminal import TerminalReporter
+    from trainer.backbone import DEFAULT_NAME
     from trainer.backbone_store import BackboneStore
     from trainer.progress import duration
     from trainer.recipe import Recipe
@@ -123,10 +125,16 @@ def command(
     else:
         if images is None:
             raise click.UsageError("IMAGES: expected a folder of images to train on, found none.")
-        if choices["backbone"] is not None:
-            choices["backbone"] = BackboneStore(OnsightHome.from_environment().backbones_dir).resolve(
-                choices["backbone"]
-            )
+        if choices.pop("from_scratch"):
+            if choices["backbone"] or choices["fine_tune"] or choices["random_weights"]:
+                raise click.UsageError(
+                    "--from-scratch trains a small network of its own: leave out --backbone, --fine-tune and"
+                    " --random-weights."
+                )
+        else:
+            store = BackboneStore(OnsightHome.from_environment().backbones_dir)
+            given = choices["backbone"]
+            choices["backbone"] = store.find(DEFAULT_NAME) if given is None else store.resolve(given)
         fields = {name: _text(value) for name, value in choices.items() if value is not None}
         if size is not None:
             fields |= {"input_height": size, "input_width": size}

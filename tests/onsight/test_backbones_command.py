@@ -46,12 +46,14 @@ def names(folder: Path) -> set[str]:
 def test_a_folder_is_added_listed_trained_with_exported_and_removed(
     onsight: Onsight, home: OnsightHome, folder: Path, tmp_path: Path
 ) -> None:
-    assert "No backbone yet" in onsight("backbones", "list").stderr
+    (built_in,) = onsight("backbones", "list", "--json").json
+    assert (built_in["name"], built_in["built_in"]) == ("onsight-small", True)
     added = onsight("backbones", "add", folder)
     assert added.code == 0, added.stderr
     assert names(home.backbones_dir) == {"tiny"}
     assert names(home.backbones_dir / "tiny") == KEPT
-    (listed,) = onsight("backbones", "list", "--json").json
+    _, listed = onsight("backbones", "list", "--json").json
+    assert not listed["built_in"]
     assert (listed["name"], listed["family"], listed["height"], listed["licence"]) == (
         "tiny",
         "resnet",
@@ -83,17 +85,17 @@ def test_a_folder_is_added_listed_trained_with_exported_and_removed(
     onsight("backbones", "add", folder, "--name", "moved")
     again = ("export", "run", "--out", "again.onsight", "--backbone")
     assert onsight(*again, "moved").code == 0
-    assert "these are there: moved." in onsight(*again, "tiny").error
+    assert "these are there: onsight-small, moved." in onsight(*again, "tiny").error
 
 
 def test_an_unknown_name_is_answered_with_those_that_are_there(onsight: Onsight, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     train = ("train", "images", "--out", "run", "--backbone", "resnt")
-    assert "none is there yet" in onsight(*train).error
+    assert "these are there: onsight-small." in onsight(*train).error
     onsight("backbones", "add", folder, "--name", "resnet-50")
-    assert "these are there: resnet-50." in onsight(*train).error
-    assert "these are there: resnet-50." in onsight("backbones", "remove", "resnet-50", "resnt").error
-    assert [each["name"] for each in onsight("backbones", "list", "--json").json] == ["resnet-50"]
+    assert "these are there: onsight-small, resnet-50." in onsight(*train).error
+    assert "these are there: onsight-small, resnet-50." in onsight("backbones", "remove", "resnet-50", "resnt").error
+    assert [each["name"] for each in onsight("backbones", "list", "--json").json] == ["onsight-small", "resnet-50"]
 
 
 def test_a_pack_carries_backbones_to_another_install(

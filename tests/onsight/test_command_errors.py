@@ -140,7 +140,7 @@ def test_a_mistake_is_told_of_in_a_line(typed: str, code: int, words: str, onsig
 def test_a_slip_that_is_found_late_can_be_mended_and_the_command_given_again(
     onsight: Onsight, inputs: Path, tmp_path: Path
 ) -> None:
-    given = ["--out", "new", "--epochs", "2", "--size", "16", "--threads", "1"]
+    given = ["--from-scratch", "--out", "new", "--epochs", "2", "--size", "16", "--threads", "1"]
     assert onsight("train", inputs / "unreadable", *given).code == 1
     assert (tmp_path / "new").is_dir()
     assert onsight("train", inputs / "photos", *given).code == 0

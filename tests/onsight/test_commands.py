@@ -21,7 +21,7 @@ from tiny_runs import ODD_LABELS, TinyRun, shapes, write_class_folders
 from bundle.home import OnsightHome
 from onsight.cli import COMMANDS, main
 
-QUICK = ["--epochs", "3", "--size", "16", "--threads", "1", "--hidden-units", "8"]
+QUICK = ["--from-scratch", "--epochs", "3", "--size", "16", "--threads", "1", "--hidden-units", "8"]
 SCRIPT = Path(sys.executable).parent / "onsight"
 
 

@@ -41,8 +41,8 @@ def test_training_that_is_stopped_is_a_run_to_export_and_to_go_on_with(
     name: str, single_run: TinyRun, home: OnsightHome, onsight: Onsight, tmp_path: Path
 ) -> None:
     process = start(
-        home, tmp_path, "train", single_run.images, "--out", "run", "--epochs", 4000, "--patience", 4000, "--size", 16,
-        "--hidden-units", 8, "--threads", 1,
+        home, tmp_path, "train", single_run.images, "--out", "run", "--from-scratch", "--epochs", 4000,
+        "--patience", 4000, "--size", 16, "--hidden-units", 8, "--threads", 1,
     )  # fmt: skip
     wait_for(lambda: len(Run(tmp_path / "run").history()) > 2, process)
     process.send_signal(getattr(signal, name))
@@ -61,7 +61,9 @@ def test_training_that_is_stopped_is_a_run_to_export_and_to_go_on_with(
 def test_training_that_is_stopped_before_its_first_epoch_says_how_to_go_on(
     single_run: TinyRun, home: OnsightHome, tmp_path: Path
 ) -> None:
-    process = start(home, tmp_path, "train", single_run.images, "--out", "run", "--size", 256, "--threads", 1)
+    process = start(
+        home, tmp_path, "train", single_run.images, "--out", "run", "--from-scratch", "--size", 256, "--threads", 1
+    )
     wait_for(lambda: (tmp_path / "run" / "model.json").is_file(), process)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=120)

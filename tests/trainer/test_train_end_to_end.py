@@ -177,7 +177,7 @@ def test_a_second_training_on_the_same_images_recalls_every_feature(train_shapes
 
 def test_the_small_network_says_that_transfer_learning_needs_a_backbone(train_shapes: TrainShapes) -> None:
     outcome = train_shapes("run", backbone=None, epochs=1)
-    assert any("No --backbone given" in row["text"] for row in outcome.run.events("message"))
+    assert any("leave out --from-scratch" in row["text"] for row in outcome.run.events("message"))
     assert_consistent(outcome.run)
 
 
@@ -253,7 +253,21 @@ def wait_for_epoch(run: Run, process: subprocess.Popen[str], number: int) -> Non
 
 
 EPOCHS = 60  # so many that a signal sent in the third arrives before the last, on a busy machine as well
-SMALL = ("--size", 16, "--epochs", EPOCHS, "--patience", EPOCHS, "--hidden-units", 16, "--threads", 1, "--seed", 5)
+SMALL = (
+    "--from-scratch",
+    "--size",
+    16,
+    "--epochs",
+    EPOCHS,
+    "--patience",
+    EPOCHS,
+    "--hidden-units",
+    16,
+    "--threads",
+    1,
+    "--seed",
+    5,
+)
 
 
 @pytest.mark.slow
