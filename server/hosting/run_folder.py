@@ -64,7 +64,7 @@ class RunFolder:
 
 def _age_if_held(lock: Path) -> tuple[int, str] | None:
     """When it was made, and by which server; None for one whose server is no more."""
-    with contextlib.suppress(FileNotFoundError), lock.open("r") as file:
+    with contextlib.suppress(OSError), lock.open("r") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -97,10 +97,13 @@ class Entitlement:
 
     @property
     def moment(self) -> object:
-        """Differs from the last one when licences are to be looked at again."""
+        """Differs from the last one when licences are to be looked at again.
+
+        A file changed, an hour went by, or a server of this home ended, whose place under a limit is free.
+        """
         files = fingerprint_of(self._licenses_dir)
         news = tuple(each for each in files if not each[0].lstrip(".").startswith(OWN_STATE))
-        return self.hour, news, LicenseStore(self._licenses_dir).fingerprint
+        return self.hour, news, LicenseStore(self._licenses_dir).fingerprint, self._usage()
 
     @property
     def hour(self) -> int:

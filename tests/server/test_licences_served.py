@@ -84,13 +84,16 @@ class Kept:
 
     def __init__(self, install: Install, gate: ChangingGate | None) -> None:
         self.now_s = 0.0
+        self.usage = Usage()
         self.registry = Registry()
         home = install.home
         record = home.path / "serving" / "licensed.json"
         self.keeper = Keeper(
             install.models, home.trust_dir, self.registry, engine_factory(EngineOptions()), ImageLimits(),
             store=LastGoodStore(home.path, install.models), licenses_dir=home.licenses_dir,
-            entitlement=Entitlement(gate, home.licenses_dir, record, now=lambda: self.now_s),
+            entitlement=Entitlement(
+                gate, home.licenses_dir, record, usage=lambda: self.usage, now=lambda: self.now_s
+            ),
         )  # fmt: skip
 
     @property
@@ -285,6 +288,22 @@ def test_a_renewal_is_warned_of_in_steps_once_and_by_one_process_of_a_server(
         (40.0, "warning", 60), (70.0, "warning", 30), (93.0, "warning", 7), (99.0, "warning", 1), (100.0, "grace", 0),
         (130.0, "expired-serve", -30),
     ]  # fmt: skip
+
+
+def test_a_server_takes_the_place_of_one_that_ended_without_waiting_for_the_hour(
+    install: Install, tmp_path: Path
+) -> None:
+    vendor = Vendor(tmp_path / "vendor", NOW)
+    keep_license(install.home.licenses_dir, vendor.file(limits={"servers": 1}))
+    demanding(install, issuer=vendor.id)
+    kept = Kept(install, LicenseGate(install.home.licenses_dir))
+    kept.usage = Usage(servers=2)
+    kept.keeper.look()
+    assert [failure.code for failure in kept.registry.failures] == ["LICENSE_LIMIT"]
+    assert not kept.keeper.look()
+    kept.usage = Usage(servers=1)
+    kept.keeper.look()
+    assert kept.names == ["colours"]
 
 
 def test_each_file_of_a_licence_is_warned_of_and_of_two_issuers_each_one_s(
