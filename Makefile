@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# Tests wait for processes and disks much of the time. A test marked `alone` has the machine to itself all the same.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: help install test check demo bench
 help:
@@ -20,14 +22,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 test: install
 	@./scripts/install_test_tools.sh
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --deselect tests/test_gates.py $(PYTEST_ARGS)
+	$(PYTEST) --deselect tests/test_gates.py $(PYTEST_ARGS)
 
 demo:
 	./scripts/install_linux.sh --demo
