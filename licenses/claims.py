@@ -32,7 +32,7 @@ def time_of(value: object) -> datetime:
 
 
 def text_of(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"  # strftime cuts years short
 
 
 Time = Annotated[datetime, BeforeValidator(time_of), PlainSerializer(text_of)]
@@ -45,6 +45,7 @@ RawKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FactorKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 FactorHashes = dict[FactorKind, tuple[Hex32, ...]]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Number = Annotated[int, Field(ge=1, le=1_000_000)]  # of a file among those that follow each other; it names a file, too
 
 
 class Closed(BaseModel):
@@ -108,7 +109,7 @@ class Claims(Terms):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
 
     lic_id: LicenseId
-    seq: Annotated[int, Field(ge=1, le=1_000_000)] = Field(description="the highest of one lic_id counts")
+    seq: Number = Field(description="the highest of one lic_id counts")
     iat: Time = Field(description="issued at")
     nbf: Time = Field(description="valid from")
     crit: tuple[str, ...] = Field(default=(), description="claims that must be understood")
@@ -166,7 +167,7 @@ class RingDocument(Closed):
 
     issuer: Hex32
     name: Name
-    seq: Annotated[int, Field(ge=1)]
+    seq: Number
     iat: Time
     roots: Annotated[tuple[RawKey, ...], Field(min_length=2, max_length=2)]
     keys: tuple[RingKey, ...] = Field(max_length=100)
@@ -176,7 +177,7 @@ class RevocationDocument(Closed):
     """Licences that count no longer, signed by a key of the use crl."""
 
     issuer: Hex32
-    seq: Annotated[int, Field(ge=1)]
+    seq: Number
     iat: Time
     revoked: dict[LicenseId, Name] = Field(description="lic_id -> reason")
 

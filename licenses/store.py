@@ -9,6 +9,7 @@ licences this install has given up: they count here no longer.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -137,5 +138,9 @@ def _name(license_: License) -> str:
 
 
 def _bytes_of(path: Path) -> bytes:
+    """Raises OSError; for what is no file too, since a pipe would keep its reader for ever."""
+    if not path.is_file():
+        path.stat()
+        raise OSError(errno.EINVAL, "something that is no file")
     with path.open("rb") as file:
         return file.read(MAX_FILE_BYTES + 1)

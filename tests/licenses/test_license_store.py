@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -12,7 +14,7 @@ from vendor import Vendor, install
 
 from bundle.keys import SigningKey
 from licenses.claims import Binding, RingDocument
-from licenses.envelope import MAX_FILE_BYTES, Kind, seal
+from licenses.envelope import MAX_FILE_BYTES, Kind, Sealed, seal
 from licenses.errors import LicenseError
 from licenses.gate import LicenseGate
 from licenses.identity import InstallIdentity
@@ -119,16 +121,17 @@ def test_a_bad_newer_file_leaves_the_last_good_one_in_force_and_is_told_of(store
     (folder / "forged.txt").write_bytes(good.replace(good[100:101], b"B" if good[100:101] != b"B" else b"C"))
     (folder / "link.txt").symlink_to(folder / "nowhere")
     (folder / "folder.txt").mkdir()
+    os.mkfifo(folder / "pipe.txt")
     (folder / "large.txt").write_bytes(good * 100)
     (folder / ".half.txt").write_bytes(b"what a crash left behind")
     held = store.read()
     assert numbers(store) == [1]
     assert {problem.file for problem in held.problems} == {
-        f"installed/{name}.txt" for name in ("half", "forged", "link", "folder", "large")
+        f"installed/{name}.txt" for name in ("half", "forged", "link", "folder", "large", "pipe")
     }
     gate = LicenseGate(store.folder, now=lambda: NOW)
     assert gate.require("serve", issuer=vendor.id, model="trash", new=True).claims.seq == 1
-    assert sorted(each.exit_code for each in gate.holdings()) == [0, 21, 21, 21, 21, 21]
+    assert sorted(each.exit_code for each in gate.holdings()) == [0, 21, 21, 21, 21, 21, 21]
 
 
 def test_a_damaged_file_of_the_same_number_is_mended_by_installing_it_again(
@@ -213,6 +216,24 @@ def test_blocks_of_two_issuers_may_stand_in_one_file(store: LicenseStore, vendor
     other = Vendor(tmp_path / "other", NOW)
     install(store.folder, vendor.file(lic_id="lic-same") + other.file(lic_id="lic-same"))
     assert set(store.read().licenses) == {(vendor.id, "lic-same"), (other.id, "lic-same")}
+
+
+@pytest.mark.parametrize(("seq", "told"), [(1_000_000, None), (10**300, "LICENSE_MALFORMED")])
+def test_a_number_that_would_be_no_file_s_name_is_refused(store: LicenseStore, seq: int, told: str | None) -> None:
+    roots = sorted((SigningKey.generate() for _ in range(2)), key=lambda key: key.public_key.key_id)
+    public = [root.public_key for root in roots]
+    document = {
+        "issuer": issuer_of(public), "name": "Maker", "seq": seq, "iat": "2030-01-01T00:00:00Z",
+        "roots": [key.raw.hex() for key in public], "keys": [],
+    }  # fmt: skip
+    data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    signatures = b"".join(root.sign(Kind.KEYRING.prefix + data) for root in roots)
+    block = Sealed(Kind.KEYRING, "+".join(key.key_id for key in public), data, signatures).to_bytes()
+    if told is None:
+        install(store.folder, block)
+        assert [ring.seq for ring in store.read().rings.values()] == [seq]
+    else:
+        assert code(store, block) == told
 
 
 def test_what_is_held_is_read_again_when_a_file_changed_and_not_before(store: LicenseStore, vendor: Vendor) -> None:

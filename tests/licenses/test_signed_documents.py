@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundle.keys import SigningKey
-from licenses.claims import ACTIONS, Binding, Claims, time_of
+from licenses.claims import ACTIONS, Binding, Claims, text_of, time_of
 from licenses.envelope import MAX_FILE_BYTES, Kind, Sealed, parse_payload, read_block, seal
 from licenses.errors import EXIT_CODES, LicenseError
 
@@ -130,3 +130,8 @@ def test_an_algorithm_in_the_file_is_refused():
 def test_a_file_beyond_64_kib_is_refused_before_it_is_read():
     with pytest.raises(LicenseError, match=str(MAX_FILE_BYTES)):
         read(FILE + b"\n" * MAX_FILE_BYTES)
+
+
+@pytest.mark.parametrize("text", ["0005-01-02T03:04:05Z", "2028-02-29T23:59:59Z", "8999-12-31T23:59:59Z"])
+def test_a_time_is_written_as_it_is_read(text: str) -> None:
+    assert text_of(time_of(text)) == text

@@ -257,6 +257,7 @@ def test_an_exported_bundle_names_the_issuer_whose_licence_it_takes(
         ("--licensee ACME --for one.txt --until 2001-01-01", 1, "expected a time after now"),
         ("--licensee ACME --for one.txt --limit seats=2", 2, "servers, gpus, loaded_models, concurrency"),
         ("--licensee ACME --for one.txt --limit servers=-2", 2, "servers=-2"),
+        (f"--licensee ACME --for one.txt --limit servers={'9' * 5000}", 2, "and a number"),
         ("--licensee ACME --for one.txt --model ../x", 2, "models.0"),
         ("--licensee ACME --for one.txt --bind host --min-match 2", 1, "from 1 to 1 kinds"),
         ("--licensee ACME --for one.txt --out absent/x.lic", 2, "Make the folder first"),

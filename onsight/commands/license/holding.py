@@ -169,9 +169,9 @@ def install_crl(file: Path) -> None:
     store.write(incoming)
     _tell_of_others(incoming)
     held = store.read()
-    for (_, lic_id), licenses in sorted(held.licenses.items()):
+    for _, licenses in sorted(held.licenses.items()):
         if revocation := held.revocation_of(licenses[0]):
-            click.echo(f"revoked    {lic_id}: {revocation}")
+            click.echo(f"revoked    {revocation}")
 
 
 @click.command("clock-reset")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,7 +32,7 @@ def limits(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     found: dict[str, int | None] = {}
     for value in values:
         name, equals, number = value.partition("=")
-        if name not in LIMITS or not equals or not (number == "any" or number.isdecimal()):
+        if name not in LIMITS or not equals or not (number == "any" or re.fullmatch(r"\d{1,9}", number)):
             raise click.BadParameter(f"expected one of {', '.join(LIMITS)}, = and a number or `any`, found {value!r}.")
         found[name] = None if number == "any" else int(number)
     return found
