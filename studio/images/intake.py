@@ -26,6 +26,7 @@ from studio.labels.vocabulary import normal_name
 BATCH_IMAGES: Final = 64
 BATCH_BYTES: Final = 64 * 1024**2
 BATCH_S: Final = 0.5  # a slow source reports at least so often
+THREADS_PER_CORE: Final = 2  # one computes while another waits for the disk
 AHEAD: Final = 2  # files in memory for each thread
 Outcome = Literal["added", "duplicate", "refused"]
 
@@ -61,7 +62,8 @@ class Intake:
         """A report for each entry, in order. Entries are read only as reports are taken."""
         batch: list[Ready | FileReport] = []
         held_bytes, since = 0, time.monotonic()
-        prepared = in_order(self._prepare, entries, usable_cores(), "onsight-intake", ahead=AHEAD)
+        threads = THREADS_PER_CORE * usable_cores()
+        prepared = in_order(self._prepare, entries, threads, "onsight-intake", ahead=AHEAD)
         try:
             for one in prepared:
                 batch.append(one)
