@@ -151,13 +151,15 @@ class Issuer:
         with self._locked(now) as (register, ring):
             return self._sign_revocations(register, ring, now)
 
-    def response(self, made: License, now: datetime) -> bytes:
+    def response(self, made: License | None, now: datetime) -> bytes:
         """The file that a customer installs: key ring, licence, and the revocation list if there ever was one.
 
-        A list for which there is no room is left out; it can be handed out as a file of its own.
+        made: None: the ring and the list alone. With a new key for lists the ring ends the lists of the old one, so
+        that a ring without a list would make revoked licences count again. A list for which there is no room is left
+        out; it can be handed out as a file of its own.
         """
         with self._locked(now) as (register, ring):
-            data = ring.sealed.to_bytes() + made.sealed.to_bytes()
+            data = ring.sealed.to_bytes() + (b"" if made is None else made.sealed.to_bytes())
             if register.crl_seq:
                 revocations = self._present_revocations(register, ring, now).sealed.to_bytes()
                 data += revocations if fits(data, revocations) else b""

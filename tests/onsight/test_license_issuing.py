@@ -365,3 +365,21 @@ def test_keys_of_bundles_come_from_files(onsight: Onsight, home: OnsightHome, tm
     ends = {key["key_id"]: key["not_after"] for key in shown["keys"] if key["use"] == "bundle"}
     assert len(ends) == 3
     assert ends[first.key_id] < ends[second.key_id]
+
+
+def test_a_new_key_for_lists_brings_back_no_licence_that_was_revoked(
+    onsight: Onsight, issue: Issue, tmp_path: Path
+) -> None:
+    claims = issue("--licensee", "ACME", "--bind", "none")
+    customer = OnsightHome(tmp_path / "customer")
+    onsight("license", "install", "x.lic", home=customer)
+    onsight("license", "crl", "issue", "--revoke", claims.lic_id, "--reason", "contract ended", "--out", "list.txt")
+    onsight("license", "crl", "install", "list.txt", home=customer)
+    assert onsight("license", "status", home=customer).code == 25
+    onsight("license", "keyring", "rotate", "crl", "--compromised", "--out", "ring.txt")
+    onsight("license", "keyring", "show", "--out", "shown.txt")
+    for name in ("ring.txt", "shown.txt"):
+        assert onsight("license", "install", name, home=customer).code == 0
+        told = onsight("license", "status", "--json", home=customer).json["licenses"]
+        held = {each["name"]: each["state"] for each in told}
+        assert held[claims.lic_id] == "LICENSE_REVOKED"

@@ -46,7 +46,7 @@ def init(name: str | None) -> None:
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the signed ring, for customers.",
+    help="Write the signed ring, for customers, with the revocation list.",
 )
 def show(as_json: bool, out: Path | None) -> None:
     """Print the issuer's id, the ring's number, and every key: use, id, window."""
@@ -77,7 +77,7 @@ def show(as_json: bool, out: Path | None) -> None:
                 err=True,
             )
     if out is not None:
-        write_result(ring.sealed.to_bytes(), out)
+        write_result(issuer.response(None, datetime.now(UTC)), out)
 
 
 @keyring.command()
@@ -111,9 +111,11 @@ def rotate(
     home = OnsightHome.from_environment()
     issuer = Issuer.load(home.issuer_dir)
     public = None if bundle_key is None else PublicKey.load(bundle_key)
-    ring = issuer.rotate(use, datetime.now(UTC), compromised, overlap_days, bundle_key=public, roots=roots)
-    keep(home, ring.sealed.to_bytes())
-    write_result(ring.sealed.to_bytes(), out)
+    now = datetime.now(UTC)
+    ring = issuer.rotate(use, now, compromised, overlap_days, bundle_key=public, roots=roots)
+    data = issuer.response(None, now)
+    keep(home, data)
+    write_result(data, out)
     click.echo(f"key ring {ring.seq}: {use} key {ring.document.keys[-1].key_id} is new", err=True)
 
 
@@ -130,7 +132,9 @@ def add_bundle_key(public_key: Path, roots: tuple[Path, ...], out: Path | None) 
 
     home = OnsightHome.from_environment()
     issuer = Issuer.load(home.issuer_dir)
-    ring = issuer.add_bundle_key(PublicKey.load(public_key), datetime.now(UTC), roots)
-    keep(home, ring.sealed.to_bytes())
-    write_result(ring.sealed.to_bytes(), out)
+    now = datetime.now(UTC)
+    ring = issuer.add_bundle_key(PublicKey.load(public_key), now, roots)
+    data = issuer.response(None, now)
+    keep(home, data)
+    write_result(data, out)
     click.echo(f"key ring {ring.seq}: bundle key {ring.document.keys[-1].key_id} is new", err=True)
