@@ -7,6 +7,7 @@ Never runs the graph.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +67,15 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:
         found = "an empty file" if not size else "a file without a graph"
         raise ExportError(f"{path}: expected an ONNX model, found {found}. Export or copy it again.")
     places = _external_files(model)
+    halves = [
+        tensor
+        for graph in graphs_of(model.graph)
+        for tensor in graph.initializer
+        if tensor.data_type == TensorProto.FLOAT16
+    ]
+    widened = sum(2 * math.prod(tensor.dims) for tensor in halves)  # bytes more, once they are floats of 32 bits
     try:
-        _check_size(path, size + sum((path.parent / place).stat().st_size for place in places))
+        _check_size(path, size + widened + sum((path.parent / place).stat().st_size for place in places))
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         names = ", ".join(sorted(places)) or "none"
@@ -96,8 +104,8 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:
 def _check_size(path: Path, size: int) -> None:
     if size > LARGEST_BYTES:
         raise ExportError(
-            f"{path}: expected a model of at most 2 GiB, weights included, found {size / 2**30:.2f} GiB. Use a smaller"
-            " one."
+            f"{path}: expected a model of at most 2 GiB, weights included and in full precision, found"
+            f" {size / 2**30:.2f} GiB. Use a smaller one."
         )
 
 
