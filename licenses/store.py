@@ -48,7 +48,7 @@ class LicenseStore:
 
     @property
     def is_empty(self) -> bool:
-        return not any(next((self.folder / name).glob(f"*{SUFFIX}"), None) for name in (RINGS, LICENCES, REVOKED))
+        return not any(fingerprint_of(self.folder / name) for name in (RINGS, LICENCES, REVOKED))
 
     def read(self) -> Held:
         """Never raises for what is wrong with a file; `problems` tells of it. The same again until a file changes."""
@@ -58,7 +58,8 @@ class LicenseStore:
         return self._last[1]
 
     def _read(self) -> Held:
-        held = Held(released=self._released())
+        held = Held()
+        held.released = self._released(held.problems)
         for ring in self._read_all(RINGS, Kind.KEYRING, lambda sealed: [KeyRing.open(sealed)], held):
             held.add_ring(ring)
         for listed in self._read_all(REVOKED, Kind.REVOCATIONS, held.open_revocations, held):
@@ -96,7 +97,7 @@ class LicenseStore:
     def _read_all(
         self, folder: str, kind: Kind, open_: Callable[[Sealed], Sequence[_Opened]], held: Held
     ) -> Iterator[_Opened]:
-        for path in self._files(folder):
+        for path in self._files(folder, held.problems):
             source = f"{folder}/{path.name}"
             try:
                 yield from open_(read_block(_bytes_of(path), kind, source))
@@ -106,28 +107,34 @@ class LicenseStore:
                 told = malformed(source, "a file that can be read", error.strerror or str(error))
                 held.problems.append(Problem(source, told))
 
-    def _files(self, folder: str) -> Sequence[Path]:
+    def _files(self, folder: str, problems: list[Problem]) -> Sequence[Path]:
         try:
-            names = sorted(path for path in (self.folder / folder).iterdir() if path.suffix == SUFFIX)
-        except OSError:
+            found = sorted(path for path in (self.folder / folder).iterdir() if path.suffix == SUFFIX)
+        except FileNotFoundError:
             return ()
-        return [path for path in names if not path.name.startswith(".")][:_FILES_READ]
+        except OSError as error:
+            problems.append(_unread(folder, "a folder that can be read", error.strerror or str(error)))
+            return ()
+        files = [path for path in found if not path.name.startswith(".")]
+        if len(files) > _FILES_READ:
+            problems.append(_unread(folder, f"at most {_FILES_READ} files", f"{len(files)}; the last ones count not"))
+        return files[:_FILES_READ]
 
     def kept_release(self, lic_id: str) -> bytes | None:
         """The newest release of a licence of that id; None where this install has given none up."""
-        kept = [(number, data) for number, release, data in self._releases() if release.lic_id == lic_id]
+        kept = [(number, data) for number, release, data in self._releases([]) if release.lic_id == lic_id]
         return max(kept)[1] if kept else None
 
-    def _released(self) -> dict[LicenseKey, int]:
+    def _released(self, problems: list[Problem]) -> dict[LicenseKey, int]:
         found: dict[LicenseKey, int] = {}
-        for number, release, _ in self._releases():
+        for number, release, _ in self._releases(problems):
             key = release.issuer, release.lic_id
             found[key] = max(number, found.get(key, 0))
         return found
 
-    def _releases(self) -> Iterator[tuple[int, ReleaseDocument, bytes]]:
+    def _releases(self, problems: list[Problem]) -> Iterator[tuple[int, ReleaseDocument, bytes]]:
         """Of each file that can be read, the number of the licence that it gives up, what it says, and its bytes."""
-        for path in self._files(RELEASED):
+        for path in self._files(RELEASED, problems):
             with suppress(LicenseError, OSError, ValueError):
                 data = _bytes_of(path)
                 yield int(path.stem.rpartition("-")[2]), read_release(data), data
@@ -135,6 +142,11 @@ class LicenseStore:
 
 def _name(license_: License) -> str:
     return f"{license_.issuer}-{license_.claims.lic_id}-{license_.claims.seq}"
+
+
+def _unread(folder: str, expected: str, found: str) -> Problem:
+    text = f"{folder}: expected {expected}, found {found}. The account that runs Onsight must own it."
+    return Problem(folder, LicenseError("LICENSE_MALFORMED", text))
 
 
 def _bytes_of(path: Path) -> bytes:

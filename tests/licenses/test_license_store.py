@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -260,3 +261,23 @@ def test_an_identity_is_looked_up_again_when_its_file_changed(store: LicenseStor
     assert [each.state for each in gate.holdings()] == ["LICENSE_HOST_MISMATCH"]
     path.write_bytes(kept)
     assert [each.state for each in gate.holdings()] == ["ok"]
+
+
+def test_a_folder_that_is_none_and_one_with_too_many_files_are_told_of(
+    store: LicenseStore, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(store.folder, vendor.file(lic_id="lic-test", seq=1))
+    install(store.folder, vendor.file(lic_id="lic-test", seq=2))
+    monkeypatch.setattr("licenses.store._FILES_READ", 1)
+    told_of_folder(store, "at most 1 files, found 2")
+    shutil.rmtree(store.folder / "installed")
+    (store.folder / "installed").write_text("no folder")
+    told_of_folder(store, "Not a directory")
+
+
+def told_of_folder(store: LicenseStore, reason: str) -> None:
+    (problem,) = store.read().problems
+    assert (problem.file, problem.error.code) == ("installed", "LICENSE_MALFORMED")
+    assert reason in str(problem.error)
+    assert "must own" in str(problem.error)
+    assert [each.exit_code for each in LicenseGate(store.folder, now=lambda: NOW).holdings()][-1] == 21

@@ -73,6 +73,8 @@ def test_the_exit_code_of_status_says_how_a_licence_stands(
     (tmp_path / "acme.lic").write_bytes(install_of_state(vendor, state, asking))
     assert onsight("license", "verify", "acme.lic").code == code
     assert onsight("license", "install", "acme.lic").code == 0, "it is installed all the same"
+    ago = {"grace": "(10 days ago)", "not-yet-valid": "for ever"}.get(state, "(50 days ago)")
+    assert ago in onsight("license", "status").stdout
     done = onsight("license", "status", "--json")
     assert (done.code, done.json["exit_code"], done.json["licenses"][0]["state"]) == (code, code, state)
 

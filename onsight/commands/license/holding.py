@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -194,17 +194,16 @@ def _line(holding: Holding) -> str:
     if holding.license is None or holding.standing is None:
         return f"{holding.name}  {holding.state}  {holding.error}"
     claims = holding.license.claims
-    left = holding.standing.days_left
-    ends = "for ever" if claims.exp is None else f"until {text_of(claims.exp)} ({_days(left)})"
+    left = holding.standing.remaining
+    ends = "for ever" if claims.exp is None or left is None else f"until {text_of(claims.exp)} ({_days(left)})"
     allowed = f"{', '.join(claims.actions)}: {', '.join(claims.models)}"
     line = f"{claims.lic_id}  {holding.state}  {ends}  {claims.licensee}  {allowed}  by {holding.issuer_name}"
     return line if holding.error is None else f"{line}\n  {holding.error}"
 
 
-def _days(left: int | None) -> str:
-    if left is None or left >= 0:
-        return f"{left} days left"
-    return f"{-left} days ago"
+def _days(left: timedelta) -> str:
+    whole = abs(left) // timedelta(days=1)
+    return f"{whole} day{'' if whole == 1 else 's'} {'left' if left > timedelta() else 'ago'}"
 
 
 def _tell_of_others(incoming: Incoming) -> None:
