@@ -161,11 +161,11 @@ class _Scores:
         options.log_severity_level = 4
         options.intra_op_num_threads = 1
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+        # What follows a message is merged into it: so one more output needs no second message of the whole model.
+        more = watched.SerializeToString()
+        source = path.read_bytes() + more if more else str(path)
         try:
-            # What follows a message is merged into it: so one more output needs no second copy of the model.
-            self._session: Any = ort.InferenceSession(
-                path.read_bytes() + watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            self._session: Any = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's errors share no base class
             raise ExportError(
                 f"{path}: expected a model that ONNX Runtime {ort.__version__} runs, it says: {first_line(error)}"
