@@ -37,7 +37,8 @@ from exporter.variants.names import check_variants
 from exporter.writing import GOLDEN_FILE, MODEL_FILE, Step, check_place, checked_names, draft_manifest, write_bundle
 from trainer.data.snapshot import Snapshot
 from trainer.head import Classifier
-from trainer.run import ModelChoice, ModelDescription, Run
+from trainer.run import ModelDescription, Run
+from trainer.run_folder import ModelChoice
 from trainer.statistics import Statistics, models_from_json
 
 SHARES = (3, 7, 4, 1)  # of the time, of what every export does before variants; each of those says its own

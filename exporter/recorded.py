@@ -6,9 +6,6 @@ figure that was changed after training, or files of two runs in one folder, neve
 
 from __future__ import annotations
 
-import io
-import zipfile
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +14,9 @@ from bundle.manifest import Task
 from exporter.errors import ExportError
 from trainer.data.snapshot import Snapshot
 from trainer.data.split import SPLITS
-from trainer.run import ModelChoice, Run
+from trainer.predictions import read_predictions
+from trainer.run import Run
+from trainer.run_folder import ModelChoice
 from trainer.statistics import Statistics
 from trainer.statistics.scores import image_losses
 
@@ -26,13 +25,9 @@ FIGURE_TOLERANCE = 1e-4  # relative and absolute; statistics.json holds six sign
 
 def read_recorded(run: Run, choice: ModelChoice, snapshot: Snapshot) -> NDArray[np.float32]:
     """Logits (N,C) of the snapshot's images, as the trainer computed them. Raises RunError or ExportError."""
-    path = run.require(run.predictions_path)
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as predictions:
-            paths = tuple(predictions["paths"].tolist())
-            logits: NDArray[np.float32] = predictions[f"{choice}_logits"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ExportError(f"{path}: expected the run's predictions, found a damaged file. Train again.") from error
+    path = run.predictions_path
+    found = read_predictions(run, choice)
+    paths, logits = found.paths, found.logits
     wanted = (len(snapshot.paths), len(snapshot.labels))
     if paths != snapshot.paths or logits.shape != wanted or logits.dtype != np.float32:
         raise ExportError(

@@ -13,16 +13,18 @@ from bundle.decode import decode_image
 from bundle.errors import ImageError
 from bundle.versions import library_versions
 from trainer.data import Snapshot, Split
+from trainer.predictions import write_predictions
 from trainer.recipe import Recipe
 from trainer.report import THUMBNAIL_SIDE, RunInfo, render_report, thumbnail_jpeg
 from trainer.run import Run
+from trainer.run_folder import ModelChoice
 from trainer.stage_runner import Trained
 from trainer.statistics import SplitScores, Statistics, compute_statistics, models_from_json, models_to_json
 
 
 def evaluate_run(run: Run, recipe: Recipe, snapshot: Snapshot, trained: Trained, seconds: float) -> None:
     """Write best and last weights, predictions.npz, statistics.json and report.html."""
-    logits: dict[str, NDArray[np.float32]] = {}
+    logits: dict[ModelChoice, NDArray[np.float32]] = {}
     statistics: dict[str, Statistics] = {}
     for choice, weights in trained.weights().items():
         run.save_tensors(run.weights_path(choice), weights)
@@ -34,14 +36,7 @@ def evaluate_run(run: Run, recipe: Recipe, snapshot: Snapshot, trained: Trained,
             thresholds_from=recipe.thresholds_from,
             seed=recipe.seed,
         )
-    np.savez_compressed(
-        run.predictions_path,
-        paths=np.asarray(snapshot.paths),
-        splits=snapshot.splits,
-        truth=snapshot.label_matrix,
-        best_logits=logits["best"],
-        last_logits=logits["last"],
-    )
+    write_predictions(run, snapshot, logits)
     run.write_text(run.statistics_path, models_to_json(statistics))
     run.append_event("evaluated", seconds=round(seconds, 1), best_epoch=run.best_epoch())
     write_report(run)

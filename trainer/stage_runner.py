@@ -16,7 +16,8 @@ from trainer.fit import FitState, predict_logits
 from trainer.head import Classifier, Head
 from trainer.progress import Reporter, duration
 from trainer.recipe import Recipe
-from trainer.run import ModelChoice, ModelDescription, Run
+from trainer.run import ModelDescription, Run
+from trainer.run_folder import ModelChoice
 from trainer.stages import (
     DEFAULTS,
     FINE_TUNE,

@@ -60,7 +60,7 @@ def train(
     run = Run(folder)
     recipe = run.recipe() if resume else _with_absolute_paths(recipe)
     if resume:
-        if run.trained and not run.resume_path.is_file():
+        if run.complete:
             raise RunError(f"{folder}: this run is finished; there is nothing to resume. Choose another --out.")
     elif run.begun and not overwrite:
         raise RunError(

@@ -11,7 +11,7 @@ import click
 from onsight.new_bundle import as_document, demanded_license, license_options, out_option, tell
 
 if TYPE_CHECKING:
-    from trainer.run import ModelChoice
+    from trainer.run_folder import ModelChoice
 
 
 def _variants(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:

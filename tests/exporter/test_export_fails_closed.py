@@ -86,15 +86,15 @@ DAMAGES: dict[str, tuple[Damage, type[OnsightError], str]] = {
         RunError,
         r"best\.safetensors: expected the weights of the network",
     ),
-    "empty predictions": (lambda run: run.predictions_path.write_bytes(b""), ExportError, "found a damaged file"),
+    "empty predictions": (lambda run: run.predictions_path.write_bytes(b""), RunError, "found a damaged file"),
     "cut predictions": (
         lambda run: run.predictions_path.write_bytes(run.predictions_path.read_bytes()[:900]),
-        ExportError,
+        RunError,
         "found a damaged file",
     ),
     "predictions without the model's": (
         lambda run: change_predictions(run, best_logits=None),  # type: ignore[arg-type]
-        ExportError,
+        RunError,
         "found a damaged file",
     ),
     "predictions of other images": (
