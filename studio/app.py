@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from flask import Flask, Response, g, request
 from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
+from werkzeug.routing import BaseConverter
 
 from server.openapi.writer import check_described
 from server.problems import Problem, problem_of, problem_response, register_problems
@@ -23,6 +24,7 @@ from server.request_facts import SECURITY_HEADERS, log_request, request_id_of
 from server.uploads import discard_body
 from studio.access.guard import register_guard
 from studio.context import EXTENSION, StudioContext
+from studio.database.metadata import PUBLIC_ID_LENGTH
 from studio.routes.account import account
 from studio.routes.cloud import cloud
 from studio.routes.health import health
@@ -41,6 +43,13 @@ log = logging.getLogger("onsight.studio")
 _PLAIN_ADDRESS = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})*)+")
 # Decoded, these would mean another path, or another request: encoded twice, separators, parameters, control characters.
 _DECEIVING = re.compile(r"[/\\%;?#\x00-\x1f\x7f]")
+
+
+class IdConverter(BaseConverter):
+    """A public id in an address, which no other word there is as long as."""
+
+    regex = f"[A-Za-z0-9]{{{PUBLIC_ID_LENGTH}}}"
+    part_isolating = True
 
 
 class Studio(Flask):
@@ -63,6 +72,7 @@ def create_app(parts: StudioContext) -> Flask:
     app.json.compact = True  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False  # with and without: never a redirect, which would lose the body
     app.url_map.merge_slashes = False
+    app.url_map.converters["id"] = IdConverter
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
     for blueprint in (account, tokens, users, projects, images, labels, labelling, cloud, health):

@@ -7,6 +7,7 @@ running requests finish, then it exits with 0.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -18,7 +19,9 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 
+from server.hosting.refusals import refusal_of, refuse
 from server.logs import GunicornLogger, configure_logging
 from studio.access.links import new_setup_secret
 from studio.app import create_app
@@ -34,6 +37,7 @@ log = logging.getLogger("onsight.studio")
 GRACEFUL_TIMEOUT_S = 25
 KEEPALIVE_S = 15
 WORKER_TIMEOUT_S = 120  # of the worker's own loop; a request may take as long as it likes
+MOST_REQUEST_LINE_BYTES = 8190  # as much as Gunicorn lets one set
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - Gunicorn's heartbeat files; on a disk they could block a worker
 
 
@@ -83,6 +87,14 @@ def open_parts(settings: StudioSettings) -> StudioContext:
     return StudioContext(settings, Database(settings.sqlalchemy_url, settings.threads), originals, thumbnails)
 
 
+class StudioWorker(ThreadWorker):  # type: ignore[misc]
+    """Gunicorn's own, but what is no HTTP gets a problem document like every other error."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        with contextlib.suppress(OSError):  # the client is gone
+            refuse(client, refusal_of(exc), keep=False, error=exc)
+
+
 class StudioApplication(BaseApplication):  # type: ignore[misc]
     """One studio: lives in the parent, and after each fork in a worker."""
 
@@ -103,7 +115,7 @@ def gunicorn_options(settings: StudioSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bind": f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}",
         "workers": settings.workers,
-        "worker_class": "gthread",
+        "worker_class": StudioWorker,
         "threads": settings.threads,
         "timeout": WORKER_TIMEOUT_S,
         "graceful_timeout": GRACEFUL_TIMEOUT_S,
@@ -111,6 +123,7 @@ def gunicorn_options(settings: StudioSettings) -> dict[str, Any]:
         "loglevel": settings.log_level,
         "logger_class": GunicornLogger,
         "proc_name": "onsight-studio",
+        "limit_request_line": MOST_REQUEST_LINE_BYTES,
         "control_socket_disable": True,
         "forwarded_allow_ips": "",
     }

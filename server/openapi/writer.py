@@ -30,10 +30,14 @@ _REFERENCE = "#/components/schemas/{model}"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What opens a call. role: of the token, "" where any will do.  optional: it is open without one too."""
+    """What opens a call. role: of the token, "" where any will do.  optional: it is open without one too.
+
+    schemes: of Outline.security, those that open it; none named: each of them.
+    """
 
     role: str
     optional: bool = False
+    schemes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ def _operation(
 
 def _security(key: Key, outline: Outline) -> list[dict[str, list[str]]]:
     roles = [key.role] if key.role else []
-    return [*({scheme: roles} for scheme in outline.security), *([{}] if key.optional else [])]
+    return [*({scheme: roles} for scheme in key.schemes or outline.security), *([{}] if key.optional else [])]
 
 
 _SUMMARIES = {"HEAD": "The headers of GET alone", "OPTIONS": "The methods of this address"}

@@ -232,7 +232,7 @@ def remove(project: str) -> Removed:
     return Removed(images=_remove(ids))
 
 
-@images.get("/images/<image>")
+@images.get("/images/<id:image>")
 @requires(Privilege.VIEW)
 @described(Group.IMAGES, "One image", example=IMAGE_EXAMPLE)
 def one(project: str, image: str) -> Image:
@@ -242,7 +242,7 @@ def one(project: str, image: str) -> Image:
         return described_images(connection, here.id, [find_image(connection, here.id, image)])[0]
 
 
-@images.delete("/images/<image>")
+@images.delete("/images/<id:image>")
 @requires(Privilege.REMOVE)
 @described(Group.IMAGES, "Remove one image", answers=DONE)
 def remove_one(project: str, image: str) -> Response:
@@ -253,7 +253,7 @@ def remove_one(project: str, image: str) -> Response:
     return Response(status=204)
 
 
-@images.get("/images/<image>/file")
+@images.get("/images/<id:image>/file")
 @requires(Privilege.VIEW)
 @described(
     Group.IMAGES, "An image's bytes",
@@ -267,7 +267,7 @@ def original(project: str, image: str) -> Response:
     return file_response(context().originals, row.sha256, MEDIA_TYPE_OF[ImageFormat(row.format)])
 
 
-@images.get("/images/<image>/thumbnail")
+@images.get("/images/<id:image>/thumbnail")
 @requires(Privilege.VIEW)
 @described(
     Group.IMAGES, "An image's thumbnail",

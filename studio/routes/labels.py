@@ -106,7 +106,7 @@ def order(project: str) -> Labels:
     return _labels()
 
 
-@labels.patch("/<label>")
+@labels.patch("/<id:label>")
 @requires(Privilege.EDIT_LABELS)
 @described(
     Group.LABELS, "Rename or recolour a label", body=body(ChangedLabel, {"name": "Glass"}), example=LABEL_EXAMPLE,
@@ -127,7 +127,7 @@ def change(project: str, label: str) -> Label:
         return _label(row, counts_of_labels(connection, here.id).get(row.id, 0))
 
 
-@labels.delete("/<label>")
+@labels.delete("/<id:label>")
 @requires(Privilege.EDIT_LABELS)
 @described(Group.LABELS, "Remove a label", answers=DONE)
 def remove(project: str, label: str) -> Response:
@@ -139,7 +139,7 @@ def remove(project: str, label: str) -> Response:
     return Response(status=204)
 
 
-@labels.post("/<label>/merge")
+@labels.post("/<id:label>/merge")
 @requires(Privilege.EDIT_LABELS)
 @described(
     Group.LABELS, "Merge a label into another", body=body(Merge, {"into": "q5Zc7NfGhJt"}), example={"images": 12},

@@ -11,6 +11,7 @@ from server.openapi.components import HEADERS
 from server.openapi.describe import Schema
 from server.openapi.writer import Key, Outline, write_document
 from studio.access.guard import rule_of_view
+from studio.database.metadata import PUBLIC_ID_LENGTH
 from studio.routes.groups import TAGS
 from studio.routes.problems import CLOSED, PROBLEMS, TRANSPORT
 
@@ -36,12 +37,13 @@ SECURITY: dict[str, Any] = {
     },
 }
 _ID: Schema = {"type": "string", "pattern": "^[A-Za-z0-9]{1,32}$"}
+_WHOLE_ID: Schema = {"type": "string", "pattern": f"^[A-Za-z0-9]{{{PUBLIC_ID_LENGTH}}}$"}
 PATH_PARAMETERS: dict[str, tuple[str, str, Schema]] = {
     "project": ("The project's id.", "p3Wn8rTyKea", _ID),
     "user": ("The user's id.", "7kQmTz3vWpa", _ID),
     "token": ("The token's id.", "h4sTqXv9b2c", _ID),
-    "image": ("The image's id.", "m9Ls2VbXuRd", _ID),
-    "label": ("The label's id.", "q5Zc7NfGhJt", _ID),
+    "image": ("The image's id.", "m9Ls2VbXuRd", _WHOLE_ID),
+    "label": ("The label's id.", "q5Zc7NfGhJt", _WHOLE_ID),
     "image_name": (
         "The image's name.",
         "1.jpg",
@@ -60,4 +62,6 @@ def studio_document(app: Flask, version: str) -> dict[str, Any]:
 
 def _key_of(endpoint: str, view: Callable[..., Any]) -> Key | None:
     rule = rule_of_view(endpoint, view)
-    return None if rule.open else Key("" if rule.privilege is None else rule.privilege.value)
+    if rule.open:
+        return None
+    return Key("" if rule.privilege is None else rule.privilege.value, schemes=("session",) if rule.by_session else ())

@@ -23,8 +23,8 @@ STATUS_OF: StatusTable = (
 )
 
 _COMMON = (
-    "BAD_REQUEST", "BODY_BROKEN", "FORM_FILES", "JSON_INVALID", "PARAMETER_INVALID", "NOT_FOUND", "METHOD_NOT_ALLOWED",
-    "UNSUPPORTED_MEDIA_TYPE", "RANGE_INVALID", "INTERNAL", *IMAGE,
+    "BAD_REQUEST", "HTTP_INVALID", "BODY_BROKEN", "FORM_FILES", "JSON_INVALID", "PARAMETER_INVALID", "NOT_FOUND",
+    "METHOD_NOT_ALLOWED", "UNSUPPORTED_MEDIA_TYPE", "RANGE_INVALID", "INTERNAL", *IMAGE,
 )  # fmt: skip
 PROBLEMS: dict[str, Meaning] = {code: SERVER_PROBLEMS[code] for code in _COMMON} | {
     "ADDRESS_INVALID": Meaning((400,), "The address holds characters, plain or encoded, that none here has."),
@@ -35,6 +35,7 @@ PROBLEMS: dict[str, Meaning] = {code: SERVER_PROBLEMS[code] for code in _COMMON}
     "SESSION_ENDED": Meaning((401,), "The session is not, or no longer, one of this studio's."),
     "TOKEN_INVALID": Meaning((401,), "The token is not, or no longer, one of this studio's."),
     "PASSWORD_WRONG": Meaning((401,), "E-mail address and password do not go together."),
+    "FORBIDDEN": Meaning((403,), "Not allowed, whatever is sent."),
     "CSRF_INVALID": Meaning((403,), "A session's change came without the session's `csrf_token` in X-CSRF-Token."),
     "SESSION_NEEDED": Meaning((403,), "The call is for signed-in browsers, not for tokens."),
     "SCOPE_MISSING": Meaning((403,), "The token's scopes do not allow this call."),
@@ -57,7 +58,7 @@ PROBLEMS: dict[str, Meaning] = {code: SERVER_PROBLEMS[code] for code in _COMMON}
     "BUSY": Meaning((503,), "The database does not answer, or is busy; try again after Retry-After."),
 }
 
-TRANSPORT = ("ADDRESS_INVALID", "BAD_REQUEST", "INTERNAL", "BUSY")
+TRANSPORT = ("ADDRESS_INVALID", "HTTP_INVALID", "BAD_REQUEST", "INTERNAL", "BUSY")
 CLOSED = (
     "SIGN_IN", "SESSION_ENDED", "TOKEN_INVALID", "CSRF_INVALID", "SESSION_NEEDED", "SCOPE_MISSING",
     "PRIVILEGE_MISSING", "PROJECT_NOT_FOUND",

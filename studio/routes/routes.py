@@ -30,7 +30,8 @@ class Routes(Blueprint):
 
     def _of_method(self, method: str, rule: str, options: dict[str, Any]) -> Callable[[View], View]:
         def register(view: View) -> View:
-            self.add_url_rule(rule, view_func=view, methods=[method], **options)
+            # No OPTIONS: pages of other origins are not to ask anything here, so none needs to ask whether it may.
+            self.add_url_rule(rule, view_func=view, methods=[method], provide_automatic_options=False, **options)
             return view
 
         return register

@@ -76,17 +76,17 @@ ROUTES: dict[tuple[str, str], str] = {
     ("POST", f"{P}/images"): "edit",
     ("POST", f"{P}/images/known"): "edit",
     ("POST", f"{P}/images/remove"): "edit",
-    ("GET", f"{P}/images/<image>"): "see",
-    ("DELETE", f"{P}/images/<image>"): "edit",
-    ("GET", f"{P}/images/<image>/file"): "see",
-    ("GET", f"{P}/images/<image>/thumbnail"): "see",
+    ("GET", f"{P}/images/<id:image>"): "see",
+    ("DELETE", f"{P}/images/<id:image>"): "edit",
+    ("GET", f"{P}/images/<id:image>/file"): "see",
+    ("GET", f"{P}/images/<id:image>/thumbnail"): "see",
     ("GET", f"{P}/counts"): "see",
     ("GET", f"{P}/labels"): "see",
     ("POST", f"{P}/labels"): "edit",
     ("PUT", f"{P}/labels/order"): "edit",
-    ("PATCH", f"{P}/labels/<label>"): "edit",
-    ("DELETE", f"{P}/labels/<label>"): "edit",
-    ("POST", f"{P}/labels/<label>/merge"): "edit",
+    ("PATCH", f"{P}/labels/<id:label>"): "edit",
+    ("DELETE", f"{P}/labels/<id:label>"): "edit",
+    ("POST", f"{P}/labels/<id:label>/merge"): "edit",
     ("POST", f"{P}/labelling"): "label",
     ("POST", f"{P}/default-label"): "label",
     ("POST", f"{P}/validation"): "label",
@@ -146,7 +146,7 @@ def _addresses(rig: Rig) -> Iterator[tuple[str, set[str], str]]:
     assert project is not None
     for rule in rig.app.url_map.iter_rules():
         names = {"project": project.public_id}
-        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: names.get(found[1], "x"), rule.rule)  # noqa: B023
+        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: names.get(found[1], "x" * 11), rule.rule)  # noqa: B023
         yield rule.rule, set(rule.methods or ()), path
 
 
