@@ -107,7 +107,9 @@ def test_it_is_what_a_training_uses_and_the_export_is_proven_and_the_same_in_two
 
     manifest = export_run(run, tmp_path / "a.onsight", SigningKey.generate(), now=EXPORTED_AT).manifest
     assert manifest.backbone.name == "regnet"
-    assert manifest.variants[0].parity.max_difference <= 1e-5
+    parity = manifest.variants[0].parity
+    assert (parity.batch_sizes, parity.decisions_flipped) == ((1, 2, 7, 32), 0)
+    assert parity.max_difference <= 1e-5
     moved = json.loads(run.model_path.read_text())
     moved["backbone"]["folder"] = f"/another/install/{DEFAULT_NAME}"
     run.model_path.write_text(json.dumps(moved))

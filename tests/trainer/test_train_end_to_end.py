@@ -254,20 +254,9 @@ def wait_for_epoch(run: Run, process: subprocess.Popen[str], number: int) -> Non
 
 EPOCHS = 60  # so many that a signal sent in the third arrives before the last, on a busy machine as well
 SMALL = (
-    "--from-scratch",
-    "--size",
-    16,
-    "--epochs",
-    EPOCHS,
-    "--patience",
-    EPOCHS,
-    "--hidden-units",
-    16,
-    "--threads",
-    1,
-    "--seed",
-    5,
-)
+    "--from-scratch", "--size", 16, "--epochs", EPOCHS, "--patience", EPOCHS, "--hidden-units", 16, "--threads", 1,
+    "--seed", 5,
+)  # fmt: skip
 
 
 @pytest.mark.slow
