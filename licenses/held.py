@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from licenses.envelope import Kind, Sealed, malformed, read_blocks
@@ -95,6 +95,16 @@ class Incoming:
     rings: tuple[KeyRing, ...]
     licenses: tuple[License, ...]
     revocations: tuple[RevocationList, ...]
+
+    @property
+    def latest(self) -> datetime:
+        """The latest of their dates."""
+        return max(
+            *(ring.document.iat for ring in self.rings),
+            *(license_.claims.iat for license_ in self.licenses),
+            *(listed.document.iat for listed in self.revocations),
+            datetime.min.replace(tzinfo=UTC),
+        )
 
 
 def check_incoming(data: bytes, source: str, held: Held) -> Incoming:

@@ -158,6 +158,16 @@ def test_no_release_is_given_out_where_the_licence_cannot_be_given_up(
     assert onsight("license", "status").stdout.startswith(made.claims.lic_id)
 
 
+def test_a_file_from_the_future_is_warned_of(onsight: Onsight, tmp_path: Path) -> None:
+    ahead = Vendor(tmp_path / "ahead", NOW + 50 * DAY)
+    (tmp_path / "ahead.lic").write_bytes(ahead.file())
+    done = onsight("license", "install", "ahead.lic")
+    assert done.code == 0
+    assert "ahead.lic is dated 49 days after this host's clock" in done.stderr
+    (tmp_path / "today.lic").write_bytes(Vendor(tmp_path / "today", NOW).file())
+    assert "warning" not in onsight("license", "install", "today.lic").stderr
+
+
 def test_a_licence_that_holds_anywhere_is_not_released(onsight: Onsight, vendor: Vendor, tmp_path: Path) -> None:
     (tmp_path / "acme.lic").write_bytes(vendor.file(lic_id="lic-anywhere"))
     onsight("license", "install", "acme.lic")

@@ -28,6 +28,7 @@ def install(file: Path, trust: bool) -> None:
 
     All of it is checked before anything is written. A running server takes it up within seconds.
     """
+    from licenses.clock import BEHIND
     from licenses.gate import LicenseGate
     from licenses.store import LicenseStore
 
@@ -43,6 +44,14 @@ def install(file: Path, trust: bool) -> None:
         click.echo(f"installed  {_line(held[license_.issuer, license_.claims.lic_id])}")
     _tell_of_others(incoming)
     _trust_bundle_keys(incoming, trust)
+    ahead = incoming.latest - datetime.now(UTC)
+    if ahead > BEHIND:
+        click.echo(
+            f"warning: {file.name} is dated {ahead.days} days after this host's clock, and every licence here is judged"
+            " by the later of the two from now on. Set the clock right; if it is right, remove what was installed from"
+            f" {home.licenses_dir} and ask the issuer, whose clock is ahead, for another.",
+            err=True,
+        )
 
 
 @click.command()
