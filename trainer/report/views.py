@@ -15,7 +15,7 @@ from markupsafe import Markup
 from bundle.manifest import MetricEstimate, Task
 from trainer.report.heatmap import LARGEST_SHOWN, Mistake, confusion_heatmap, most_frequent_mistakes
 from trainer.report.plots import COLOURS, precision_recall_plot, reliability_diagram
-from trainer.statistics.document import PrecisionRecallCurve, SplitStatistics, Statistics, WorstPrediction
+from trainer.statistics.document import ImagePrediction, PrecisionRecallCurve, SplitStatistics, Statistics
 
 ROWS_SHOWN_AT_FIRST: Final = 40
 _ROWS_AT_MOST: Final = 1000
@@ -246,7 +246,7 @@ def _drawn_curves(curves: Sequence[PrecisionRecallCurve]) -> list[PrecisionRecal
     return sorted(curves, key=lambda curve: curve.average_precision)[:_CURVES_DRAWN]
 
 
-def _worst_card(worst: WorstPrediction) -> WorstCard:
+def _worst_card(worst: ImagePrediction) -> WorstCard:
     decided = {each.label for each in worst.decided}
     truth = {each.label for each in worst.truth}
     chips = [

@@ -2,11 +2,11 @@
 
 from trainer.statistics.document import (
     ClassMetrics,
+    ImagePrediction,
     Note,
     PrecisionRecallCurve,
     SplitStatistics,
     Statistics,
-    WorstPrediction,
     models_from_json,
     models_to_json,
 )
@@ -16,13 +16,13 @@ from trainer.statistics.summary import compute_statistics
 __all__ = [
     "SPLITS",
     "ClassMetrics",
+    "ImagePrediction",
     "InvalidScores",
     "Note",
     "PrecisionRecallCurve",
     "SplitScores",
     "SplitStatistics",
     "Statistics",
-    "WorstPrediction",
     "compute_statistics",
     "models_from_json",
     "models_to_json",

@@ -51,16 +51,26 @@ def rank_curve(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> RankCu
 
 
 def best_f1_threshold(curve: RankCurve) -> float:
-    """The threshold in (0, 1) that gives the highest F1; of equals, the highest.
+    """The threshold in (0, 1) that gives the highest F1; of equals, the highest."""
+    total = curve.precision + curve.recall
+    f1 = np.divide(2 * curve.precision * curve.recall, total, out=np.zeros_like(total), where=total > 0)
+    return threshold_at(curve, int(np.argmax(f1)))
+
+
+def precision_threshold(curve: RankCurve, target: float) -> float | None:
+    """The threshold that finds most of the label's images at a precision of `target` or more; None where none does."""
+    reached = np.flatnonzero(curve.precision >= target)
+    return threshold_at(curve, int(reached[-1])) if len(reached) else None
+
+
+def threshold_at(curve: RankCurve, point: int) -> float:
+    """The threshold in (0, 1) of a point of the full curve.
 
     It lies half way between the lowest accepted score and the next score below, so that rounding it in a file
     or in float32 moves no image across it. Rounded to six significant digits, the form in which it is stored.
     """
-    total = curve.precision + curve.recall
-    f1 = np.divide(2 * curve.precision * curve.recall, total, out=np.zeros_like(total), where=total > 0)
-    best = int(np.argmax(f1))
-    below = curve.threshold[best + 1] if best + 1 < len(curve.threshold) else 0.0
-    return float(f"{(curve.threshold[best] + below) / 2:.6g}")
+    below = curve.threshold[point + 1] if point + 1 < len(curve.threshold) else 0.0
+    return float(f"{(curve.threshold[point] + below) / 2:.6g}")
 
 
 def curve_points(classes: int) -> int:

@@ -101,8 +101,8 @@ class LabelProbability(Frozen):
     probability: float
 
 
-class WorstPrediction(Frozen):
-    """An image with a high loss: what is true of it, what the model decided, and its five most probable labels."""
+class ImagePrediction(Frozen):
+    """An image: what is true of it, what the model decided, and its five most probable labels."""
 
     image_id: str
     loss: float
@@ -134,7 +134,7 @@ class SplitStatistics(Frozen):
     curves: tuple[PrecisionRecallCurve, ...] = Field(description="of each label that has images here")
     calibration: SplitCalibration
     known_rejected_fraction: float = Field(description="share of these images that the energy threshold calls unknown")
-    worst: tuple[WorstPrediction, ...]
+    worst: tuple[ImagePrediction, ...]
     bootstrap: Bootstrap
 
 

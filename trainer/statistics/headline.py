@@ -23,18 +23,8 @@ def single_label_metrics(
     drawn = intervals.resample_confusion(matrix, resamples, rng)
     samples = metrics.Counts(drawn.hits, drawn.predicted_totals - drawn.hits, drawn.true_totals - drawn.hits, images)
 
-    def measured(counts: metrics.Counts) -> dict[str, NDArray[np.float64]]:
-        found = {"accuracy": counts.true_positives.sum(axis=-1) / images}
-        for averaging in ("macro", "weighted"):  # micro equals accuracy where each image has one label
-            average = metrics.averaged(counts, averaging)
-            found |= {
-                f"f1_{averaging}": average.f1,
-                f"precision_{averaging}": average.precision,
-                f"recall_{averaging}": average.recall,
-            }
-        return found | {"mcc": metrics.multiclass_matthews(counts)}
-
-    values, bounds = _with_intervals(measured(metrics.counts_from_confusion(matrix)), measured(samples))
+    measured = single_label_values(metrics.counts_from_confusion(matrix))
+    values, bounds = _with_intervals(measured, single_label_values(samples))
     return _with_cross_entropy(values, bounds, losses, resamples, rng)
 
 
@@ -48,28 +38,45 @@ def multi_label_metrics(
     """Values and intervals by name, from (N, C) truth and decisions and the (N,) losses."""
     images, classes = truth.shape
     exact = (truth == decided).all(axis=1)
-
-    def measured(counts: metrics.Counts, exact_images: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        wrong = (counts.false_positives + counts.false_negatives).sum(axis=-1) / (images * classes)
-        found = {"exact_match": exact_images / images, "hamming_loss": wrong, "accuracy": 1 - wrong}
-        for averaging in metrics.AVERAGINGS:
-            average = metrics.averaged(counts, averaging)
-            found |= {
-                f"f1_{averaging}": average.f1,
-                f"precision_{averaging}": average.precision,
-                f"recall_{averaging}": average.recall,
-            }
-        return found | {"mcc_macro": metrics.per_class_matthews(counts).mean(axis=-1)}
-
     columns = [truth & decided, decided & ~truth, truth & ~decided, exact[:, None]]
     per_image = np.concatenate(columns, axis=1).astype(np.float32)  # (N, 3C + 1)
     drawn = intervals.resample_sums(per_image, intervals.image_resamples(images, resamples), rng)  # (R, 3C + 1)
     hits, wrong, missed = (drawn[:, part * classes : (part + 1) * classes] for part in range(3))
     values, bounds = _with_intervals(
-        measured(metrics.counts_from_labels(truth, decided), np.asarray(exact.sum(), dtype=np.float64)),
-        measured(metrics.Counts(hits, wrong, missed, images), drawn[:, -1]),
+        multi_label_values(metrics.counts_from_labels(truth, decided), np.asarray(exact.sum(), dtype=np.float64)),
+        multi_label_values(metrics.Counts(hits, wrong, missed, images), drawn[:, -1]),
     )
     return _with_cross_entropy(values, bounds, losses, resamples, rng)
+
+
+def single_label_values(counts: metrics.Counts) -> dict[str, NDArray[np.float64]]:
+    """What follows from the counts of a single-label split, (..., C) -> (...) each."""
+    found = {"accuracy": counts.true_positives.sum(axis=-1) / counts.images}
+    for averaging in ("macro", "weighted"):  # micro equals accuracy where each image has one label
+        found |= _average_values(counts, averaging)
+    return found | {"mcc": metrics.multiclass_matthews(counts)}
+
+
+def multi_label_values(counts: metrics.Counts, exact_images: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """What follows from the counts of a multi-label split, (..., C) -> (...) each.
+
+    exact_images: (...) images of which every label is right.
+    """
+    answers = counts.images * counts.true_positives.shape[-1]
+    wrong = (counts.false_positives + counts.false_negatives).sum(axis=-1) / answers
+    found = {"exact_match": exact_images / counts.images, "hamming_loss": wrong, "accuracy": 1 - wrong}
+    for averaging in metrics.AVERAGINGS:
+        found |= _average_values(counts, averaging)
+    return found | {"mcc_macro": metrics.per_class_matthews(counts).mean(axis=-1)}
+
+
+def _average_values(counts: metrics.Counts, averaging: metrics.Averaging) -> dict[str, NDArray[np.float64]]:
+    average = metrics.averaged(counts, averaging)
+    return {
+        f"f1_{averaging}": average.f1,
+        f"precision_{averaging}": average.precision,
+        f"recall_{averaging}": average.recall,
+    }
 
 
 def _with_intervals(

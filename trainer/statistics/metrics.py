@@ -118,12 +118,14 @@ def per_class_matthews(counts: Counts) -> Floats:
 def multiclass_matthews(counts: Counts) -> Floats:
     """Matthews correlation of a single-label task over all classes, in [-1, 1]; 0 where it is undefined.
 
+    Images that got no label, because of a threshold, are a class of their own that none of them has in truth.
     Source: Gorodkin 2004, the form scikit-learn uses. Needs only the confusion matrix's diagonal and margins.
     """
     images = float(counts.images)
     hits = counts.true_positives.sum(axis=-1)
     covariance = hits * images - (counts.predicted * counts.positives).sum(axis=-1)
-    spread_predicted = images**2 - (counts.predicted**2).sum(axis=-1)
+    unanswered = images - counts.predicted.sum(axis=-1)
+    spread_predicted = images**2 - (counts.predicted**2).sum(axis=-1) - unanswered**2
     spread_true = images**2 - (counts.positives**2).sum(axis=-1)
     return _ratio(covariance, np.sqrt(spread_predicted * spread_true))
 

@@ -23,13 +23,13 @@ from trainer.statistics.document import (
     Bootstrap,
     ClassMetrics,
     ConfusionMatrix,
+    ImagePrediction,
     LabelProbability,
     PrecisionRecallCurve,
     Reliability,
     ReliabilityBin,
     SplitCalibration,
     SplitStatistics,
-    WorstPrediction,
 )
 from trainer.statistics.headline import Interval, mean_average_precision, multi_label_metrics, single_label_metrics
 from trainer.statistics.scores import SplitScores, image_losses, row_blocks
@@ -90,27 +90,13 @@ def split_statistics(scores: SplitScores, settings: Settings, rng: np.random.Gen
         settings.resamples, rng,
     )  # fmt: skip
     values["expected_calibration_error"] = after.expected_calibration_error
-
-    each = metrics.per_class(counts)
-    accuracy, matthews = metrics.per_class_accuracy(counts), metrics.per_class_matthews(counts)
     return SplitStatistics(
         images=scores.images,
         label_counts={label: int(count) for label, count in zip(settings.labels, counts.positives, strict=True)},
         metrics={name: _estimate(value, bounds.get(name)) for name, value in values.items() if value is not None},
-        averages={name: _average(metrics.averaged(counts, name)) for name in metrics.AVERAGINGS},
-        classes=tuple(
-            ClassMetrics(
-                label=label,
-                images=int(counts.positives[place]),
-                predicted=int(counts.predicted[place]),
-                accuracy=float(accuracy[place]),
-                precision=float(each.precision[place]),
-                recall=float(each.recall[place]),
-                f1=float(each.f1[place]),
-                mcc=float(matthews[place]),
-                average_precision=None if (curve := curves[place]) is None else curve.average_precision,
-            )
-            for place, label in enumerate(settings.labels)
+        averages=averages_of(counts),
+        classes=class_metrics(
+            settings.labels, counts, [None if curve is None else curve.average_precision for curve in curves]
         ),
         confusion=None if matrix is None else _confusion(matrix),
         pooled_curve=_pooled_curve(truth, probabilities),
@@ -128,6 +114,33 @@ def split_statistics(scores: SplitScores, settings: Settings, rng: np.random.Gen
                 scores.images, len(settings.labels), settings.resamples
             ),
         ),
+    )
+
+
+def averages_of(counts: metrics.Counts) -> dict[str, Average]:
+    """Micro, macro and weighted, out of counts (C,)."""
+    return {name: _average(metrics.averaged(counts, name)) for name in metrics.AVERAGINGS}
+
+
+def class_metrics(
+    labels: Sequence[str], counts: metrics.Counts, average_precisions: Sequence[float | None]
+) -> tuple[ClassMetrics, ...]:
+    """Every label against the rest, out of counts (C,)."""
+    each = metrics.per_class(counts)
+    accuracy, matthews = metrics.per_class_accuracy(counts), metrics.per_class_matthews(counts)
+    return tuple(
+        ClassMetrics(
+            label=label,
+            images=int(counts.positives[place]),
+            predicted=int(counts.predicted[place]),
+            accuracy=float(accuracy[place]),
+            precision=float(each.precision[place]),
+            recall=float(each.recall[place]),
+            f1=float(each.f1[place]),
+            mcc=float(matthews[place]),
+            average_precision=average_precisions[place],
+        )
+        for place, label in enumerate(labels)
     )
 
 
@@ -229,26 +242,34 @@ def _worst(
     decided: NDArray[np.bool_],
     losses: NDArray[np.float64],
     labels: Sequence[str],
-) -> tuple[WorstPrediction, ...]:
+) -> tuple[ImagePrediction, ...]:
     """The images with the highest loss, worst first; of equal losses in the split's order."""
     order = np.argsort(-losses, kind="stable")[:WORST_KEPT]
+    return tuple(
+        prediction_of(labels, scores.image_ids[row], scores.truth[row], probabilities[row], decided[row], loss)
+        for row, loss in zip(order.tolist(), losses[order].tolist(), strict=True)
+    )
 
-    def named(row: int, places: NDArray[np.intp]) -> tuple[LabelProbability, ...]:
-        return tuple(
-            LabelProbability(label=labels[place], probability=float(probabilities[row, place])) for place in places
-        )
 
-    kept = []
-    for row in order.tolist():
-        ranked = np.argsort(-probabilities[row], kind="stable")
-        kept.append(
-            WorstPrediction(
-                image_id=scores.image_ids[row],
-                loss=float(losses[row]),
-                correct=bool((decided[row] == scores.truth[row]).all()),
-                truth=named(row, np.flatnonzero(scores.truth[row])),
-                decided=named(row, ranked[decided[row, ranked]]),
-                top=named(row, ranked[:_TOP_KEPT]),
-            )
-        )
-    return tuple(kept)
+def prediction_of(
+    labels: Sequence[str],
+    image_id: str,
+    truth: NDArray[np.bool_],
+    probabilities: NDArray[np.float32],
+    decided: NDArray[np.bool_],
+    loss: float,
+) -> ImagePrediction:
+    """One image in words. truth, probabilities, decided: (C,)."""
+
+    def named(places: NDArray[np.intp]) -> tuple[LabelProbability, ...]:
+        return tuple(LabelProbability(label=labels[place], probability=float(probabilities[place])) for place in places)
+
+    ranked = np.argsort(-probabilities, kind="stable")
+    return ImagePrediction(
+        image_id=image_id,
+        loss=loss,
+        correct=bool((decided == truth).all()),
+        truth=named(np.flatnonzero(truth)),
+        decided=named(ranked[decided[ranked]]),
+        top=named(ranked[:_TOP_KEPT]),
+    )
