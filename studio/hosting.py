@@ -71,9 +71,8 @@ def prepare(settings: StudioSettings, tell: Callable[[str], None]) -> None:
     if secret is None:
         tell(f"The studio: {settings.public_url}")
     else:
-        tell(
-            f"There is no user yet. Make the first one, an admin, with this link, once:\n{setup_link(settings, secret)}"
-        )
+        tell("There is no user yet. Make the first one, an admin, with this link, once:")
+        tell(setup_link(settings, secret))
 
 
 def setup_link(settings: StudioSettings, secret: str) -> str:

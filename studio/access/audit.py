@@ -68,11 +68,13 @@ def list_lines(
     return list(connection.execute(statement))
 
 
-def count_since(connection: Connection, action: str, subject: str, since: datetime) -> int:
-    """How often that was done to that since then."""
-    found = connection.scalar(
+def count_since(connection: Connection, action: str, subject: str, since: datetime, address: str | None = None) -> int:
+    """How often that was done to that since then. address: from there alone."""
+    statement = (
         select(func.count())
         .select_from(audit)
         .where(audit.c.action == action, audit.c.subject == subject[:400], audit.c.at >= since)
     )
-    return int(found or 0)
+    if address is not None:
+        statement = statement.where(audit.c.address == address[:64])
+    return int(connection.scalar(statement) or 0)

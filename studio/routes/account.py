@@ -34,6 +34,7 @@ from studio.routes.wire import DONE, JSON, In, Name, Out, PublicId, body, read_m
 account = Routes("account", __name__, url_prefix="/studio/v1")
 
 WRONG_PASSWORDS = 10
+WRONG_PASSWORDS_ANYWHERE = 100  # more, so that a stranger cannot easily keep a user out
 WRONG_PASSWORDS_WITHIN = timedelta(minutes=10)
 Password = Annotated[str, Field(max_length=1024)]
 Secret = Annotated[str, Field(max_length=200, description="what the link has after `#`")]
@@ -139,11 +140,14 @@ def choose_password() -> Response:
     answers=SIGNED_IN, problems=(*BODY, "PASSWORD_WRONG", "TRY_LATER"),
 )  # fmt: skip
 def sign_in() -> Response:
-    """With e-mail address and password. Ten wrong ones for an address within ten minutes, and it has to wait."""
+    """With e-mail address and password. Ten wrong ones from one place within ten minutes, and it has to wait."""
     given, parts, who = read_model(SignIn), context(), actor()
     email = given.email.lower()
     with parts.database.reading() as connection:
-        if audit.count_since(connection, "session.refused", email, who.at - WRONG_PASSWORDS_WITHIN) >= WRONG_PASSWORDS:
+        since = who.at - WRONG_PASSWORDS_WITHIN
+        from_here = audit.count_since(connection, "session.refused", email, since, who.address)
+        from_anywhere = audit.count_since(connection, "session.refused", email, since)
+        if from_here >= WRONG_PASSWORDS or from_anywhere >= WRONG_PASSWORDS_ANYWHERE:
             raise Problem(
                 429, "TRY_LATER", "Too many wrong passwords for this address. Try again later.",
                 {"Retry-After": str(int(WRONG_PASSWORDS_WITHIN.total_seconds()))},
