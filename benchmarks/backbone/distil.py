@@ -70,7 +70,7 @@ def distil(pictures: Pictures, teacher_folder: Path, plan: Plan, out: Path, say:
     if device.type == "cuda":
         teacher.half()
     teach: Callable[[Tensor], tuple[list[Tensor], Tensor]] = lambda x: teacher(_for(x, teacher))  # noqa: E731
-    centre, deviation, channels = _calibrate(teach, views)
+    centre, deviation, channels = _calibrate(teach, views, min(plan.batch, 128))
     student = Student(CANDIDATES[plan.student][0](), channels, 1000, len(pictures.classes))
     student.to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(student).requires_grad_(False)
@@ -149,12 +149,12 @@ def _for(pixels: Tensor, module: nn.Module) -> Tensor:
 
 @torch.no_grad()
 def _calibrate(
-    teach: Callable[[Tensor], tuple[list[Tensor], Tensor]], views: ViewMaker
+    teach: Callable[[Tensor], tuple[list[Tensor], Tensor]], views: ViewMaker, batch: int
 ) -> tuple[list[Tensor], list[Tensor], list[int]]:
     """Mean and deviation of each channel of the teacher's maps, (1,C,1,1) each, and the numbers of channels."""
     rows: list[list[Tensor]] = []
     for number in range(CALIBRATION_BATCHES):
-        maps, _ = teach(views.draw(-1 - number, 128).pixels)
+        maps, _ = teach(views.draw(-1 - number, batch).pixels)
         rows.append([found.float() for found in maps])
     together = [torch.cat([row[place] for row in rows]) for place in range(len(rows[0]))]
     centre = [found.mean((0, 2, 3), keepdim=True) for found in together]
