@@ -67,8 +67,9 @@ def main() -> None:
     upload = upload_photos()
     section = f"""## The studio: `python -m benchmarks.studio`
 
-{chosen.images:,} synthetic images with {LABELS} labels (0 to 3 an image) in one project; the median of {REPEATS} whole requests through
-the application, in milliseconds, without a network. Load average at the start: {os.getloadavg()[0]:.0f} on 2 cores.
+{chosen.images:,} synthetic images with {LABELS} labels (0 to 3 an image) in one project; the median of {REPEATS}
+whole requests through the application, in milliseconds, without a network. Load average at the start:
+{os.getloadavg()[0]:.0f} on 2 cores.
 
 {table}
 
@@ -187,21 +188,21 @@ def upload_photos() -> str:
             rows["upload"].append(count / seconds(lambda send=send: send(archive)))
     medians = {name: statistics.median(speeds) for name, speeds in rows.items()}
     share = [medians["upload"] / medians[name] for name in ("one thread, no HTTP", "threads, no HTTP")]
-    return (
-        f"""An archive of {count:,} photos ({len(archive) / 1e6:.0f} MB), sent over HTTP to `onsight studio` (every file and row synced to disk),
-beside unpacking, hashing and making thumbnails of it in one process; {UPLOAD_ROUNDS} rounds in turn, photos a second.
+    lines = [
+        f"| {name} | {medians[name]:.0f} | {min(speeds):.0f} to {max(speeds):.0f} |" for name, speeds in rows.items()
+    ]
+    megabytes = f"{len(archive) / 1e6:.0f} MB"
+    return f"""An archive of {count:,} photos ({megabytes}), sent over HTTP to `onsight studio` (every file and row is
+synced to disk), beside unpacking, hashing and making thumbnails of it in one process; {UPLOAD_ROUNDS} rounds in turn,
+photos a second.
 
 | | median | range |
 |---|---:|---:|
-"""
-        + "\n".join(
-            f"| {name} | {medians[name]:.0f} | {min(speeds):.0f} to {max(speeds):.0f} |"
-            for name, speeds in rows.items()
-        )
-        + f"""
+{chr(10).join(lines)}
 
-The upload reaches **{share[0]:.0%}** of one thread's speed and **{share[1]:.0%}** of {usable_cores()} threads' (goal 60 %)."""
-    )
+The upload reaches **{share[0]:.0%}** of one thread's speed and **{share[1]:.0%}** of {usable_cores()} threads' (goal
+60 %).
+"""
 
 
 def archive_of_photos() -> tuple[bytes, int]:

@@ -7,7 +7,7 @@ acknowledged to anybody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -57,12 +57,13 @@ def add_images(
     now: datetime,
     *,
     look_again: Callable[[Ready], Look],
+    gone: Collection[str] = (),
     rename: bool = True,
 ) -> list[Added | None]:
     """One result for each, in their order; None where the name is taken and may not get a number (`rename`).
 
     A digest that the project has is a duplicate, whatever its name; its labels are put on the image that is there.
-    look_again: for an image that was known and is gone by now.
+    look_again: for an image that was known and is gone by now.  gone: digests whose files were when they were synced.
     """
     keep_files(connection)
     lock_project(connection, project_id)
@@ -88,8 +89,10 @@ def add_images(
             name = _free_name(connection, project_id, name, taken)
         taken.add(name)
         look = ready.look or look_again(ready)
-        if not originals.has(ready.sha256):  # somebody removed the last image of this file just now
+        # Somebody may have removed the last image of this file just now.
+        if ready.sha256 in gone or not originals.has(ready.sha256):
             originals.put(ready.sha256, ready.data)
+            originals.sync([ready.sha256])
         added = Added(new_public_id(), name, is_new=True)
         rows.append(_row(ready, look, added, project_id, user_id, now))
         added_here[ready.sha256] = added

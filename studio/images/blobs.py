@@ -1,28 +1,35 @@
 """Files named by the SHA-256 of the image that they hold or were made of. In a folder, or wherever fsspec reaches.
 
 A file appears whole or not at all, under a name that says what is in it, so nothing is ever overwritten with something
-else. Who may see a file is not decided here.
+else. Many are put and then synced at once: a file system writes down many changes in hardly more time than one. Who may
+see a file is not decided here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import fsspec
 
-from bundle.files import write_atomically
 from studio.errors import StudioSetupError
+
+SYNCS_AT_ONCE = 16
 
 
 class Blobs(Protocol):
     """One kind of file. digest: 64 hexadecimal digits, of the image that the file is or was made of."""
 
     def put(self, digest: str, data: bytes) -> None:
-        """Keep it; it is durable when this returns. Does nothing where it is there already."""
+        """Keep it, durable once it is synced. Does nothing where it is there already."""
+
+    def sync(self, digests: Collection[str]) -> set[str]:
+        """These are durable when this returns, but for those that it returns: they are gone."""
 
     def has(self, digest: str) -> bool: ...
 
@@ -40,23 +47,36 @@ class Blobs(Protocol):
 
 
 class FolderBlobs:
-    """In a folder, 256 folders below it. durable: False for what can be made again: it is then not waited for."""
+    """In a folder, 256 folders below it."""
 
-    def __init__(self, folder: Path, suffix: str = "", *, durable: bool = True) -> None:
-        self._folder, self._suffix, self._durable = folder, suffix, durable
+    def __init__(self, folder: Path, suffix: str = "") -> None:
+        self._folder, self._suffix = folder, suffix
         for number in range(256):
             (folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
 
     def put(self, digest: str, data: bytes) -> None:
         path = self.path(digest)
-        if path.exists():
-            return
-        if self._durable:
-            write_atomically(path, data, mode=0o640)
-            return
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size == len(data):  # else it was put and not synced when the power went
+                return
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def sync(self, digests: Collection[str]) -> set[str]:
+        """Files first, then the folders that name them; side by side, so that the file system takes them together."""
+        if not digests:
+            return set()
+        files = {digest: self.path(digest) for digest in digests}
+        with ThreadPoolExecutor(min(SYNCS_AT_ONCE, len(files)), thread_name_prefix="onsight-sync") as pool:
+            synced = pool.map(_sync, files.values())
+            gone = {digest for digest, done in zip(files, synced, strict=True) if not done}
+            list(pool.map(_sync, {file.parent for file in files.values()}))
+        return gone
 
     def has(self, digest: str) -> bool:
         return self.path(digest).exists()
@@ -78,6 +98,19 @@ class FolderBlobs:
                         yield item.name.removesuffix(self._suffix)
 
 
+def _sync(path: Path) -> bool:
+    """Whether it is there."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True
+
+
 class RemoteBlobs:
     """At an address that fsspec knows, such as `s3://bucket/images`; there a file is written in one call."""
 
@@ -95,6 +128,9 @@ class RemoteBlobs:
     def put(self, digest: str, data: bytes) -> None:
         if not self.has(digest):
             self._files.pipe_file(self._place(digest), data)
+
+    def sync(self, digests: Collection[str]) -> set[str]:
+        return set()  # a call that came back is durable
 
     def has(self, digest: str) -> bool:
         return bool(self._files.exists(self._place(digest)))
@@ -124,7 +160,7 @@ def open_blobs(url: str | None, folder: Path) -> tuple[Blobs, Blobs]:
         return RemoteBlobs(f"{url.rstrip('/')}/originals"), RemoteBlobs(f"{url.rstrip('/')}/thumbnails", ".webp")
     root = folder if url is None else Path(url).expanduser()
     try:
-        return FolderBlobs(root / "originals"), FolderBlobs(root / "thumbnails", ".webp", durable=False)
+        return FolderBlobs(root / "originals"), FolderBlobs(root / "thumbnails", ".webp")
     except OSError as error:
         raise StudioSetupError(
             f"{root}: expected a folder for images that can be written, found: {error.strerror}."

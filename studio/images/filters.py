@@ -52,7 +52,8 @@ def images_of(project_id: int, wanted: Filter, *columns: Any) -> Select[Any]:
         is_kind = images.c.label_kind == kinds[0] if len(kinds) == 1 else images.c.label_kind.in_(kinds)
         statement = statement.where(is_kind)
     if wanted.validation is not None:
-        statement = statement.where(images.c.validation.is_(wanted.validation))
+        # As the index of flagged images has it: only then is that one used.
+        statement = statement.where(images.c.validation if wanted.validation else ~images.c.validation)
     if wanted.uploaded_by is not None:
         statement = statement.where(images.c.uploaded_by == wanted.uploaded_by)
     if wanted.labelled_by is not None:

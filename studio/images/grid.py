@@ -95,18 +95,27 @@ def uploaders(connection: Connection, rows: Sequence[Shown]) -> dict[int, str]:
 
 
 def count_images(connection: Connection, project_id: int) -> Counts:
-    """Two indexes are counted through; no image's row is read."""
+    """One index is counted through; no image's row need be read."""
     by_kind = dict.fromkeys((UNLABELLED, SINGLE, MULTI), 0)
-    statement = select(images.c.label_kind, func.count().label("images")).where(images.c.project_id == project_id)
-    for row in connection.execute(statement.group_by(images.c.label_kind)):
+    flagged = 0
+    statement = (
+        select(
+            images.c.label_kind,
+            func.count().label("images"),
+            func.count().filter(images.c.validation).label("flagged"),
+        )
+        .where(images.c.project_id == project_id)
+        .group_by(images.c.label_kind)
+    )
+    for row in connection.execute(statement):
         by_kind[row.label_kind] = row.images
-    flagged = select(func.count()).where(images.c.project_id == project_id, images.c.validation.is_(True))
+        flagged += row.flagged
     return Counts(
         images=sum(by_kind.values()),
         unlabelled=by_kind[UNLABELLED],
         single=by_kind[SINGLE],
         multi=by_kind[MULTI],
-        validation=int(connection.scalar(flagged) or 0),
+        validation=flagged,
     )
 
 

@@ -108,6 +108,7 @@ class Intake:
         ready = [one for one in batch if isinstance(one, Ready)]
         added: list[Added | None] = []
         if ready:
+            gone = self.parts.originals.sync({one.sha256 for one in ready if one.look is not None})
             with self.parts.database.writing() as connection:
                 added = add_images(
                     connection,
@@ -117,6 +118,7 @@ class Intake:
                     ready,
                     self.parts.now(),
                     look_again=self._look_and_keep,
+                    gone=gone,
                     rename=self.rename,
                 )
         results = iter(added)

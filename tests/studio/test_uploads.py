@@ -320,12 +320,21 @@ def test_a_store_keeps_lists_and_forgets(store: Blobs) -> None:
     store.put(one, b"1")
     store.put(two, b"2")
     store.put(one, b"1")
+    assert store.sync([one, two]) == store.sync([]) == set()
     assert (store.read(one), sorted(store.digests())) == (b"1", [one, two])
     store.remove(one)
     store.remove(one)
     assert (store.has(one), list(store.digests())) == (False, [two])
     with pytest.raises(FileNotFoundError):
         store.read(one)
+
+
+def test_a_file_that_a_power_cut_left_short_is_written_anew(tmp_path: Path) -> None:
+    store = FolderBlobs(tmp_path)
+    store.path("a" * 64).write_bytes(b"")  # a name that was synced, and content that was not
+    store.put("a" * 64, b"whole")
+    assert store.read("a" * 64) == b"whole"
+    assert store.sync(["a" * 64, "b" * 64]) == {"b" * 64}
 
 
 def test_what_a_crash_left_is_swept_and_nothing_else(work: Workplace) -> None:

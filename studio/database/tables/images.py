@@ -52,9 +52,9 @@ images = Table(
     # Each gives a grid in the order of ids, and counts without a look at the rows. A change of labels writes all of an
     # image's index entries anew, so there are no more than these.
     Index(None, "project_id", "id"),
-    Index(None, "project_id", "label_kind", "id"),
+    Index("ix_images_kind", "project_id", "label_kind", "id", "validation"),
     Index(
         "ix_images_validation", "project_id", "id",
-        sqlite_where=text("validation"), postgresql_where=text("validation"),
+        sqlite_where=text("validation = 1"), postgresql_where=text("validation"),
     ),
 )  # fmt: skip

@@ -128,9 +128,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_images_project_id_images_id"), "images", ["project_id", "id"], unique=False)
     op.create_index(
-        op.f("ix_images_project_id_images_label_kind_images_id"),
+        "ix_images_kind",
         "images",
-        ["project_id", "label_kind", "id"],
+        ["project_id", "label_kind", "id", "validation"],
         unique=False,
     )
     op.create_index(op.f("ix_images_sha256"), "images", ["sha256"], unique=False)
@@ -139,7 +139,7 @@ def upgrade() -> None:
         "images",
         ["project_id", "id"],
         unique=False,
-        sqlite_where=sa.text("validation"),
+        sqlite_where=sa.text("validation = 1"),
         postgresql_where=sa.text("validation"),
     )
     op.create_table(
