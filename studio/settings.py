@@ -85,6 +85,12 @@ class StudioSettings(BaseSettings):
     max_archive_files: int = Field(
         default=500_000, ge=1, le=10_000_000, description="Files in one archive; an archive with more is refused."
     )
+    job_silence_s: int = Field(
+        default=60,
+        ge=2,
+        le=3600,
+        description="Seconds without a sign of life from a worker after which another takes its job over.",
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="`json` writes one object a line.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is written to the log."
@@ -109,6 +115,11 @@ class StudioSettings(BaseSettings):
     def incoming_folder(self) -> Path:
         """Uploads on their way; whatever lies here when the studio starts is left over from a crash."""
         return self.folder / "incoming"
+
+    @property
+    def jobs_folder(self) -> Path:
+        """A folder for each job; all workers of one studio see the same."""
+        return self.folder / "jobs"
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -64,6 +64,17 @@ def sweep_files() -> None:
         parts.database.close()
 
 
+@command.command("worker")
+def run_jobs() -> None:
+    """Run the studio's trainings and exports, one after the other, beside `onsight studio`.
+
+    Each further worker runs one more job at once. All of them need the studio's home, its database and its image files.
+    """
+    from studio.jobs.hosting import run_worker
+
+    run_worker(_settings({}))
+
+
 @command.command("link")
 @click.argument("email")
 def make_link(email: str) -> None:

@@ -52,6 +52,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
         "studio link",
         "studio migrate",
         "studio sweep",
+        "studio worker",
         "token create",
         "token list",
         "token revoke",

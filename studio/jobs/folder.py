@@ -1,0 +1,129 @@
+"""The folder of a job: what its process is given and what it leaves. Laid out in steps that can be repeated.
+
+images/  labels.json    the data set, as links to the stored files where they lie on the same disk
+run/                    the trainer's run folder
+NAME.onsight            the exporter's bundle
+log.txt                 what the process printed
+process.lock            held by the process as long as it lives
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bundle.files import write_atomically
+from studio.errors import Conflict
+from studio.images.blobs import Blobs
+from studio.jobs.dataset import DatasetImage
+from studio.jobs.inputs import ExportInput, TrainingInput
+from studio.jobs.process import JobProcess
+from studio.jobs.queue import Kind
+from trainer.run_folder import RunFolder
+
+_KILLED_WITHIN_S = 10.0
+_ONSIGHT = (sys.executable, "-m", "onsight.cli")
+
+
+class JobFolder:
+    def __init__(self, root: Path, public_id: str) -> None:
+        """root: of all jobs."""
+        self.root = root
+        self.folder = root / public_id
+        self.images = self.folder / "images"
+        self.labels_path = self.folder / "labels.json"
+        self.run = RunFolder(self.folder / "run")
+        self.log_path = self.folder / "log.txt"
+        self.lock_path = self.folder / "process.lock"
+
+    def bundle_path(self, name: str) -> Path:
+        return self.folder / f"{name}.onsight"
+
+    def is_complete(self, job: Any) -> bool:
+        """Whether the job of this row has left what it was to make."""
+        if job.kind == Kind.TRAINING:
+            return self.run.complete
+        return self.bundle_path(ExportInput.model_validate(job.input).name).is_file()
+
+    def lay_out(
+        self, version: Sequence[DatasetImage], originals: Blobs, use_flags: bool, alive: Callable[[], None]
+    ) -> None:
+        """Images and label file of a training; an image that was removed since is left out. alive: called after each.
+
+        The label file comes last and whole, so where it is, all is there.
+        """
+        if self.labels_path.is_file():
+            return
+        self.images.mkdir(parents=True, exist_ok=True)
+        rows = []
+        for image in version:
+            name = f"{image.image}.{image.format.lower()}"
+            with suppress(FileNotFoundError):
+                _place(originals, image.sha256, self.images / name)
+                row: dict[str, Any] = {"file": name, "labels": list(image.labels)}
+                if use_flags:
+                    row["split"] = "validation" if image.validation else "train"
+                rows.append(row)
+            alive()
+        write_atomically(self.labels_path, json.dumps(rows, ensure_ascii=False).encode())
+
+    def command(self, job: Any) -> list[str]:
+        """What to start: from the beginning, or on from where it was. Raises Conflict where its training is gone."""
+        if job.kind == Kind.EXPORT:
+            export = ExportInput.model_validate(job.input)
+            run = JobFolder(self.root, export.training).run
+            if not run.trained:
+                raise Conflict("The model that was to be exported is not there any more.", "NOT_TRAINED")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            out = str(self.bundle_path(export.name))
+            return [*_ONSIGHT, "export", str(run.folder), "--out", out, *export.options()]
+        if self.run.exists:
+            return [*_ONSIGHT, "train", "--resume", "--out", str(self.run.folder)]
+        shutil.rmtree(self.run.folder, ignore_errors=True)  # a half-written file would be taken for somebody else's
+        begin = [str(self.images), "--out", str(self.run.folder), "--labels", str(self.labels_path)]
+        return [*_ONSIGHT, "train", *begin, *TrainingInput.model_validate(job.input).options()]
+
+    def complaint(self, start: int) -> str:
+        """The last line that the process printed after byte `start` of its log, without this machine's paths."""
+        with suppress(OSError), self.log_path.open("rb") as log:
+            log.seek(start)
+            lines = [line.strip() for line in log.read()[-20_000:].decode(errors="replace").splitlines()]
+            said = [line for line in lines if line]
+            if said:
+                text = said[-1].removeprefix("Error: ").replace(f"{self.folder}/", "").replace(str(self.folder), "")
+                return text[:1000]
+        return "It ended without a word."
+
+    def remove(self) -> None:
+        """With what still runs in it."""
+        process = JobProcess.find(self.lock_path)
+        if process is not None:
+            process.send(signal.SIGKILL)
+            process.wait(_KILLED_WITHIN_S)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _place(originals: Blobs, digest: str, target: Path) -> None:
+    """Raises FileNotFoundError where the image is stored no more."""
+    if target.exists():
+        return
+    source = originals.path(digest)
+    if source is not None:
+        with suppress(FileExistsError):
+            try:
+                os.link(source, target)
+                return
+            except FileNotFoundError:
+                raise
+            except OSError:  # another file system, or too many links
+                pass
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.write_bytes(originals.read(digest))
+    temporary.replace(target)
