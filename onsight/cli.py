@@ -23,7 +23,7 @@ COMMANDS = {
     "export": "Turn a run into a signed .onsight bundle that has proven itself.",
     "import": "Make a bundle of a model that was trained elsewhere.",
     "verify": "Check a bundle as a server would, and say what each check found and means.",
-    "studio": "The web application: upload, label, train, understand.",
+    "studio": "The studio's API, without pages so far: projects, images, labels.",
     "serve": "Serve a folder of bundles over HTTP.",
     "engine": "TensorRT engines: build them before the server starts, list them, clear them.",
     "health": "Whether a server is ready.",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="Of the log, on stderr.  [default: text]")
 @click.pass_context
 def command(ctx: click.Context, /, **choices: Any) -> None:
-    """Start the studio: projects, images, labels and models in a browser, on this machine.
+    """Start the studio: projects, images and labels of many users, as an API on this machine. It has no pages so far.
 
     \b
     onsight studio
