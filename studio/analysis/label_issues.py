@@ -2,10 +2,10 @@
 
 An image is suspected where another label than its own is believed as firmly as that label is on average where it is
 given. Source: Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR
-70, equations 1 and 2 (thresholds, confident joint) and section 3.2 (ranking by normalised margin). Multi-label: every
+70 (per-class thresholds, confident joint, ranking by normalised margin). Multi-label: every
 label is such a question of its own, present or absent, after Thyagarajan et al. 2022, "Identifying Incorrect
 Annotations in Multi-Label Classification Data". Written here in a few lines of numpy: the reference implementation,
-cleanlab, is under the AGPL and brings pandas along.
+cleanlab, brings pandas along, which nothing else here needs.
 
 The method wants scores of images that the model was not trained on; training images are taken only where asked for.
 """
