@@ -1,4 +1,7 @@
-"""An issuer numbers and remembers what it signs, through rotations, thefts, crashes and several clerks at once."""
+"""An issuer numbers and remembers what it signs, through rotations, thefts, crashes and several clerks at once.
+
+One file of 500 lines: every test is a day in the life of the same issuer, by the same few helpers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Models that demand a licence: what serves, what is refused and what is remembered, by a gate whose word changes."""
+"""Models that demand a licence: what serves, what is refused and what is remembered, by a gate whose word changes.
+
+Over 400 lines, since fakes, real gates and a real server are asked the same questions by the same helpers.
+"""
 
 from __future__ import annotations
 
