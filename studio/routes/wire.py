@@ -81,11 +81,17 @@ def read_query(kind: type[Model]) -> Model:
 
 def query(kind: type[BaseModel]) -> tuple[Parameter, ...]:
     """The same for the document."""
-    properties = kind.model_json_schema()["properties"]
-    return tuple(
-        Parameter(name, "query", schema.pop("description", ""), {k: v for k, v in schema.items() if k != "title"})
-        for name, schema in properties.items()
-    )
+    document = kind.model_json_schema()
+    named = {f"#/$defs/{name}": definition for name, definition in document.get("$defs", {}).items()}
+    found = []
+    for name, schema in document["properties"].items():
+        whole = named.get(schema.pop("$ref", ""), {}) | schema  # a parameter stands alone: it can refer to nothing
+        description = schema.pop("description", "")
+        found.append(Parameter(name, "query", description, {k: whole[k] for k in whole if k not in _TEXTS}))
+    return tuple(found)
+
+
+_TEXTS = ("title", "description")
 
 
 def body(kind: type[BaseModel], example: object = None) -> tuple[Content, ...]:

@@ -1,0 +1,60 @@
+import { AppShell, Burger, Center, Group, Loader, UnstyledButton } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { useEffect } from "react";
+import { Link, Outlet, useLocation, useMatch } from "react-router";
+import { useSession } from "@/api/session";
+import { AccountMenu } from "@/app/AccountMenu";
+import { Mark } from "@/app/Mark";
+import { ProjectSwitch } from "@/app/ProjectSwitch";
+import { Sections } from "@/app/Sections";
+import { Trouble } from "@/components/Trouble";
+import SignIn from "@/pages/start/SignIn";
+
+/** The frame around every page: who is not signed in sees the form for it, at whatever address. */
+export function Shell() {
+  const session = useSession();
+  const [opened, menu] = useDisclosure(false);
+  const project = useMatch("/p/:project/*")?.params.project;
+  const { pathname } = useLocation();
+  useEffect(() => menu.close(), [pathname]);
+
+  if (session.isPending) {
+    return (
+      <Center h="100vh">
+        <Loader aria-label="Loading" />
+      </Center>
+    );
+  }
+  if (session.isError) return <Trouble error={session.error} retry={() => void session.refetch()} />;
+  if (session.data === null) return <SignIn />;
+  return (
+    <AppShell
+      header={{ height: 56 }}
+      navbar={project ? { width: 208, breakpoint: "md", collapsed: { mobile: !opened } } : undefined}
+      padding="lg"
+    >
+      <AppShell.Header>
+        <Group h="100%" px="md" justify="space-between" wrap="nowrap">
+          <Group gap="sm" wrap="nowrap" miw={0}>
+            {project && (
+              <Burger opened={opened} onClick={menu.toggle} hiddenFrom="md" size="sm" aria-label="Sections" />
+            )}
+            <UnstyledButton component={Link} to="/" aria-label="All projects">
+              <Mark />
+            </UnstyledButton>
+            {project && <ProjectSwitch project={project} />}
+          </Group>
+          <AccountMenu me={session.data} />
+        </Group>
+      </AppShell.Header>
+      {project && (
+        <AppShell.Navbar p="sm">
+          <Sections project={project} />
+        </AppShell.Navbar>
+      )}
+      <AppShell.Main>
+        <Outlet />
+      </AppShell.Main>
+    </AppShell>
+  );
+}
