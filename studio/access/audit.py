@@ -5,12 +5,12 @@ Labelling is not in it: every change of a label is an event of its project (`stu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select
 
 from studio.database.tables import audit, projects, users
 
@@ -49,8 +49,23 @@ def record(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which lines; all that is given must hold. action: one, or what stands before its dot.  until: not included."""
+
+    action: str | None = None
+    user_id: int | None = None
+    project_id: int | None = None
+    subject: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+EVERYTHING = Wanted()
+
+
 def list_lines(
-    connection: Connection, limit: int, before_id: int | None, project_id: int | None = None
+    connection: Connection, limit: int, before_id: int | None, wanted: Wanted = EVERYTHING
 ) -> list[Row[Any]]:
     """The latest first. before_id: of the last one seen."""
     statement = (
@@ -63,9 +78,22 @@ def list_lines(
     )
     if before_id is not None:
         statement = statement.where(audit.c.id < before_id)
-    if project_id is not None:
-        statement = statement.where(audit.c.project_id == project_id)
-    return list(connection.execute(statement))
+    return list(connection.execute(statement.where(*_conditions(wanted))))
+
+
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    if wanted.action is not None:
+        yield or_(audit.c.action == wanted.action, audit.c.action.startswith(f"{wanted.action}.", autoescape=True))
+    if wanted.user_id is not None:
+        yield audit.c.user_id == wanted.user_id
+    if wanted.project_id is not None:
+        yield audit.c.project_id == wanted.project_id
+    if wanted.subject is not None:
+        yield audit.c.subject.icontains(wanted.subject, autoescape=True)
+    if wanted.since is not None:
+        yield audit.c.at >= wanted.since
+    if wanted.until is not None:
+        yield audit.c.at < wanted.until
 
 
 def count_since(connection: Connection, action: str, subject: str, since: datetime, address: str | None = None) -> int:

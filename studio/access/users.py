@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from studio.access.privileges import InstallRole
@@ -49,8 +49,13 @@ def find_by_email(connection: Connection, email: str) -> Row[Any] | None:
     return connection.execute(select(users).where(users.c.email == email.strip().lower())).one_or_none()
 
 
-def list_users(connection: Connection, limit: int, after_id: int) -> list[Row[Any]]:
-    return list(connection.execute(select(users).where(users.c.id > after_id).order_by(users.c.id).limit(limit)))
+def list_users(connection: Connection, limit: int, after_id: int, search: str = "") -> list[Row[Any]]:
+    """Oldest first. search: a part of name or address, in any case."""
+    statement = select(users).where(users.c.id > after_id).order_by(users.c.id).limit(limit)
+    if search:
+        fits = (column.icontains(search, autoescape=True) for column in (users.c.name, users.c.email))
+        statement = statement.where(or_(*fits))
+    return list(connection.execute(statement))
 
 
 def change_user(

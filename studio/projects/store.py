@@ -48,9 +48,21 @@ def find_project(connection: Connection, public_id: str, principal: Principal) -
     return project
 
 
-def list_projects(connection: Connection, principal: Principal, limit: int, after_id: int) -> list[Project]:
-    """Those that the caller may see, oldest first."""
-    statement = _seen_by(principal).where(projects.c.id > after_id).order_by(projects.c.id).limit(limit)
+def list_projects(
+    connection: Connection,
+    principal: Principal,
+    limit: int,
+    after_id: int | None = None,
+    *,
+    newest_first: bool = False,
+    search: str = "",
+) -> list[Project]:
+    """Those that the caller may see. after_id: the last one seen.  search: a part of the name, in any case."""
+    statement = _seen_by(principal).order_by(projects.c.id.desc() if newest_first else projects.c.id).limit(limit)
+    if after_id is not None:
+        statement = statement.where(projects.c.id < after_id if newest_first else projects.c.id > after_id)
+    if search:
+        statement = statement.where(projects.c.name.icontains(search, autoescape=True))
     if not principal.sees_all_projects:
         statement = statement.where(members.c.user_id.is_not(None))
     if principal.token_project_id is not None:

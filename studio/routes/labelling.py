@@ -100,6 +100,7 @@ class ListedEvent(Out):
     kind: Kind
     at: Moment
     user: PublicId | None
+    user_name: str | None = Field(description="null for a user who is gone")
     images: int = Field(description="that it changed; one that it changed twice counts twice")
     undone: bool
     details: dict[str, Any] = Field(description="names before and after")
@@ -198,6 +199,7 @@ def all_events(project: str) -> EventPage:
         select(
             events,
             users.c.public_id.label("user"),
+            users.c.name.label("user_name"),
             select(func.coalesce(func.sum(event_sets.c.image_count), 0))
             .where(event_sets.c.event_id == events.c.id)
             .scalar_subquery()
@@ -220,6 +222,7 @@ def all_events(project: str) -> EventPage:
                 kind=Kind(row.kind),
                 at=row.at,
                 user=row.user,
+                user_name=row.user_name,
                 images=row.image_count,
                 undone=row.undone_by is not None,
                 details={name: value for name, value in row.details.items() if isinstance(value, str)},

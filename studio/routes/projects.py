@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 from flask import Response
 from pydantic import Field
@@ -17,6 +18,7 @@ from studio.database.paging import cut, decode_cursor, encode_cursor
 from studio.errors import Invalid
 from studio.images.orphans import remove_unneeded
 from studio.projects.members import list_members, share, unshare
+from studio.projects.outlines import Outline, outlines_of
 from studio.projects.store import Project as ProjectRow
 from studio.projects.store import add_project, delete_project, find_project, list_projects, rename_project
 from studio.routes.groups import Group
@@ -29,6 +31,7 @@ from studio.routes.wire import (
     Name,
     Out,
     PageQuery,
+    Part,
     PublicId,
     body,
     created,
@@ -60,8 +63,27 @@ class Project(Out):
     created_at: Moment
 
 
+class ProjectQuery(PageQuery):
+    order: Literal["oldest", "newest"] = Field(default="oldest", description="By when they were made.")
+    search: Part = Field(default="", max_length=200, description="A part of the name, in any case.")
+    outline: bool = Field(default=False, description="Whether `outline` is to be there: it has to be counted.")
+
+
+class ProjectOutline(Out):
+    images: int
+    labels: int
+    models: int = Field(description="trainings that ended with one")
+    members: int
+    covers: list[PublicId] = Field(description="up to four of its newest images")
+    changed_at: Moment = Field(description="when images or labels last changed")
+
+
+class ListedProject(Project):
+    outline: ProjectOutline | None = Field(description="where it was asked for, and who asks may look into it")
+
+
 class ProjectPage(Out):
-    projects: list[Project]
+    projects: list[ListedProject]
     next: str | None = Field(description="send it as `after`; null at the end")
 
 
@@ -91,16 +113,23 @@ class Members(Out):
 @projects.get("")
 @signed_in
 @described(
-    Group.PROJECTS, "My projects", parameters=query(PageQuery), example={"projects": [PROJECT_EXAMPLE], "next": None},
+    Group.PROJECTS, "My projects", parameters=query(ProjectQuery),
+    example={"projects": [{**PROJECT_EXAMPLE, "outline": None}], "next": None},
     problems=PAGE,
 )  # fmt: skip
 def mine() -> ProjectPage:
-    """Those of one's own and those that are shared; for an admin all of them. In the order in which they were made."""
-    asked, who = read_query(PageQuery), principal()
-    after_id = decode_cursor(asked.after, int)[0] if asked.after else 0
+    """Those of one's own and those that are shared; for an admin all of them."""
+    asked, who = read_query(ProjectQuery), principal()
+    after_id = decode_cursor(asked.after, int)[0] if asked.after else None
     with context().database.reading() as connection:
-        rows, last = cut(list_projects(connection, who, asked.limit + 1, after_id), asked.limit)
-    return ProjectPage(projects=[_project(row) for row in rows], next=None if last is None else encode_cursor(last.id))
+        found = list_projects(
+            connection, who, asked.limit + 1, after_id, newest_first=asked.order == "newest", search=asked.search
+        )
+        rows, last = cut(found, asked.limit)
+        open_ids = [row.id for row in rows if Privilege.VIEW in row.privileges & who.opened]
+        outlines = outlines_of(connection, open_ids) if asked.outline else {}
+    listed = [ListedProject(**_project(row).model_dump(), outline=_outline(outlines.get(row.id))) for row in rows]
+    return ProjectPage(projects=listed, next=None if last is None else encode_cursor(last.id))
 
 
 @projects.post("")
@@ -230,6 +259,10 @@ def _members() -> Members:
             for row in rows
         ]
     )
+
+
+def _outline(found: Outline | None) -> ProjectOutline | None:
+    return None if found is None else ProjectOutline(**asdict(found))
 
 
 def _project(row: ProjectRow) -> Project:

@@ -12,7 +12,7 @@ from studio.access.users import find_user
 from studio.database.tables.images import MULTI, SINGLE, UNLABELLED
 from studio.images.filters import Filter, ids_of_filter, ids_of_images
 from studio.labels.vocabulary import find_labels
-from studio.routes.wire import MOST_IDS, In, PublicId
+from studio.routes.wire import MOST_IDS, In, Part, PublicId
 
 Kind = Literal["unlabelled", "single", "multi"]
 _KINDS: dict[str, int] = {"unlabelled": UNLABELLED, "single": SINGLE, "multi": MULTI}
@@ -36,7 +36,7 @@ class ImageFilter(In):
     labelled_by: PublicId | SkipJsonSchema[None] = Field(
         default=None, description="Who put one of its labels on: a user's id."
     )
-    name: str | SkipJsonSchema[None] = Field(default=None, max_length=200, description="A part of its name.")
+    name: Part | SkipJsonSchema[None] = Field(default=None, max_length=200, description="A part of its name.")
 
     def resolve(self, connection: Connection, project_id: int) -> Filter:
         """With internal ids. Raises NotFound for a label or a user that is not there."""
@@ -53,7 +53,7 @@ class ImageFilter(In):
             validation=self.validation,
             uploaded_by=find_user(connection, self.uploaded_by).id if self.uploaded_by else None,
             labelled_by=find_user(connection, self.labelled_by).id if self.labelled_by else None,
-            name=None if self.name is None else self.name.replace("\0", ""),
+            name=self.name,
         )
 
 

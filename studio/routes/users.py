@@ -6,16 +6,18 @@ from typing import Annotated, Any
 
 from flask import Response
 from pydantic import Field
-from sqlalchemy import Row
+from pydantic.json_schema import SkipJsonSchema
+from sqlalchemy import Connection, Row
 
 from server.openapi.describe import described
 from studio.access import audit
-from studio.access.guard import actor, requires
+from studio.access.guard import actor, principal, requires
 from studio.access.links import new_password_secret
 from studio.access.privileges import InstallRole, Privilege
 from studio.access.users import add_user, change_user, delete_user, find_user, list_users
 from studio.context import context
 from studio.database.paging import cut, decode_cursor, encode_cursor
+from studio.projects.store import find_project
 from studio.routes.groups import Group
 from studio.routes.problems import BODY, PAGE
 from studio.routes.routes import Routes
@@ -26,7 +28,9 @@ from studio.routes.wire import (
     Name,
     Out,
     PageQuery,
+    Part,
     PublicId,
+    Time,
     body,
     created,
     query,
@@ -54,6 +58,34 @@ class ChangedUser(In):
     name: Name | None = None
     role: InstallRole | None = None
     disabled: bool | None = None
+
+
+class UserQuery(PageQuery):
+    search: Part = Field(default="", max_length=320, description="A part of name or e-mail address, in any case.")
+
+
+class AuditQuery(PageQuery):
+    action: Part | SkipJsonSchema[None] = Field(
+        default=None, max_length=64, description="`project.shared`, or what stands before the dot: `project`."
+    )
+    user: PublicId | SkipJsonSchema[None] = Field(default=None, description="Who did it: a user's id.")
+    project: PublicId | SkipJsonSchema[None] = Field(default=None, description="The project's id.")
+    subject: Part | SkipJsonSchema[None] = Field(
+        default=None, max_length=400, description="A part of what it was done to, in any case."
+    )
+    since: Time | SkipJsonSchema[None] = Field(default=None, description="From this moment on.")
+    until: Time | SkipJsonSchema[None] = Field(default=None, description="Before this moment.")
+
+    def resolve(self, connection: Connection) -> audit.Wanted:
+        """With internal ids. Raises NotFound for a user or a project that is not there."""
+        return audit.Wanted(
+            action=self.action,
+            user_id=find_user(connection, self.user).id if self.user else None,
+            project_id=find_project(connection, self.project, principal()).id if self.project else None,
+            subject=self.subject,
+            since=self.since,
+            until=self.until,
+        )
 
 
 class User(Out):
@@ -100,15 +132,15 @@ class AuditPage(Out):
 @users.get("/users")
 @requires(Privilege.MANAGE_USERS)
 @described(
-    Group.USERS, "All users", parameters=query(PageQuery), example={"users": [USER_EXAMPLE], "next": None},
+    Group.USERS, "All users", parameters=query(UserQuery), example={"users": [USER_EXAMPLE], "next": None},
     problems=PAGE,
 )  # fmt: skip
 def all_users() -> UserPage:
     """In the order in which they were added."""
-    asked = read_query(PageQuery)
+    asked = read_query(UserQuery)
     after_id = decode_cursor(asked.after, int)[0] if asked.after else 0
     with context().database.reading() as connection:
-        rows, last = cut(list_users(connection, asked.limit + 1, after_id), asked.limit)
+        rows, last = cut(list_users(connection, asked.limit + 1, after_id, asked.search), asked.limit)
     return UserPage(users=[_user(row) for row in rows], next=None if last is None else encode_cursor(last.id))
 
 
@@ -189,13 +221,16 @@ def new_link(user: str) -> tuple[PasswordLink, int]:
 
 @users.get("/audit")
 @requires(Privilege.READ_AUDIT)
-@described(Group.USERS, "The audit log", parameters=query(PageQuery), problems=PAGE)
+@described(
+    Group.USERS, "The audit log", parameters=query(AuditQuery), problems=(*PAGE, "NOT_FOUND", "PROJECT_NOT_FOUND")
+)
 def audit_log() -> AuditPage:
     """The latest first: who came in, who changed users, sharing, tokens and projects. Labelling is at its project."""
-    asked = read_query(PageQuery)
+    asked = read_query(AuditQuery)
     before_id = decode_cursor(asked.after, int)[0] if asked.after else None
     with context().database.reading() as connection:
-        rows, last = cut(audit.list_lines(connection, asked.limit + 1, before_id), asked.limit)
+        wanted = asked.resolve(connection)
+        rows, last = cut(audit.list_lines(connection, asked.limit + 1, before_id, wanted), asked.limit)
     return AuditPage(
         lines=[
             AuditLine(

@@ -5,11 +5,11 @@ Everything is checked here once, at the door; what a view gets is of the types t
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from flask import request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
 from bundle.reasons import first_complaint
@@ -42,6 +42,22 @@ Name = Annotated[
     str, Field(min_length=1, max_length=200, pattern="^[^\\x00-\\x1f\\x7f\\u202a-\\u202e\\u2066-\\u2069]+$")
 ]
 Moment = Annotated[datetime, Field(description="in UTC")]
+
+
+def _without_zero(text: str) -> str:
+    return text.replace("\0", "")  # PostgreSQL takes none, and nothing here has one
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("expected a moment that lies between the years 1 and 9999 in UTC") from error
+
+
+Part = Annotated[str, AfterValidator(_without_zero)]  # of a text that is looked for
+# That a client names in a query; pydantic alone would take the seconds since 1970 as well.
+Time = Annotated[AwareDatetime, BeforeValidator(datetime.fromisoformat), AfterValidator(_in_utc)]
 
 
 class PageQuery(In):
