@@ -1,5 +1,6 @@
 /** The studio's API, typed by its own OpenAPI document. Everything but uploads goes through here. */
 import createClient from "openapi-fetch";
+import { noteConnection } from "@/api/connection";
 import { problemOf } from "@/api/problem";
 import type { components, paths } from "@/api/schema";
 
@@ -20,6 +21,12 @@ api.use({
     if (request.method !== "GET" && request.method !== "HEAD") request.headers.set("X-CSRF-Token", csrfToken());
     return request;
   },
+  onResponse() {
+    noteConnection(true);
+  },
+  onError({ error }) {
+    if (error instanceof TypeError) noteConnection(false); // what fetch throws where nothing answers
+  },
 });
 
 interface Answer<T> {
@@ -31,6 +38,6 @@ interface Answer<T> {
 /** The answer's body. Throws a ProblemError where there is none: what queries and mutations want. */
 export async function take<T>(asked: Promise<Answer<T>>): Promise<T> {
   const { data, error, response } = await asked;
-  if (!response.ok) throw problemOf(response.status, error);
+  if (!response.ok) throw problemOf(response.status, error, response.headers.get("Retry-After"));
   return data as T;
 }

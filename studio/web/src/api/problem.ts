@@ -8,6 +8,8 @@ export class ProblemError extends Error {
     readonly status: number,
     readonly code: string,
     detail: string,
+    /** Seconds after which it may be tried again; null where the studio says nothing of it. */
+    readonly retryAfterS: number | null = null,
   ) {
     super(detail);
     this.name = "ProblemError";
@@ -15,12 +17,13 @@ export class ProblemError extends Error {
 }
 
 /** From an answer's body, which is a problem document unless something between here and the studio answered. */
-export function problemOf(status: number, body: unknown): ProblemError {
+export function problemOf(status: number, body: unknown, retryAfter: string | null = null): ProblemError {
   const known = body as Partial<Problem> | undefined;
   return new ProblemError(
     status,
     known?.code ?? "NO_ANSWER",
     known?.detail ?? known?.title ?? `The studio answered with status ${status} and no reason.`,
+    Number(retryAfter) || null,
   );
 }
 

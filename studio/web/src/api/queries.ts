@@ -18,7 +18,10 @@ export const queries: QueryClient = new QueryClient({
     },
   }),
   defaultOptions: {
+    // The studio may run on this very machine: that a browser sees no network says nothing about it.
+    mutations: { networkMode: "always" },
     queries: {
+      networkMode: "always",
       staleTime: 5_000,
       retry: (count, error) => count < 2 && !(error instanceof ProblemError && error.status < 500),
     },

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useParams } from "react-router";
 import { api, take, type Schemas } from "@/api/client";
 import { ProblemError } from "@/api/problem";
+import { queries } from "@/api/queries";
 
 export type Me = Schemas["Me"];
 export type Project = Schemas["Project"];
@@ -20,6 +21,12 @@ export function useSession() {
       }
     },
   });
+}
+
+/** Whoever comes or goes (null) sees nothing of what was loaded for somebody else. */
+export function setSession(me: Me | null): void {
+  queries.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });
+  queries.setQueryData(["session"], me);
 }
 
 /** The id of the project in the address. */

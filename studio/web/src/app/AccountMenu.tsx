@@ -3,18 +3,14 @@ import { IconHistory, IconLicense, IconLogout, IconMoon, IconSun, IconUser, Icon
 import { useMutation } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { api, take } from "@/api/client";
-import { queries } from "@/api/queries";
-import type { Me } from "@/api/session";
+import { type Me, setSession } from "@/api/session";
 
 export function AccountMenu({ me }: { me: Me }) {
   const { setColorScheme } = useMantineColorScheme();
   const scheme = useComputedColorScheme("light");
   const signOut = useMutation({
     mutationFn: () => take(api.DELETE("/studio/v1/session")),
-    onSuccess: () => {
-      queries.clear();
-      queries.setQueryData(["session"], null);
-    },
+    onSuccess: () => setSession(null),
   });
   const dark = scheme === "dark";
   return (
