@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -342,6 +343,17 @@ class Manifest(Frozen):
     def float32_thresholds(self) -> tuple[float, ...]:
         """The thresholds as the float32 numbers that probabilities are compared with."""
         return tuple(array("f", self.thresholds))
+
+    def with_thresholds(self, thresholds: Sequence[float]) -> Self:
+        """The same with other thresholds, one a label in [0, 1]; for answers, since nobody has signed it.
+
+        Raises ValueError.
+        """
+        if len(thresholds) != len(self.labels) or not all(0 <= value <= 1 for value in thresholds):
+            raise ValueError(f"thresholds: expected {len(self.labels)} numbers from 0 to 1, one a label.")
+        made = self.model_copy(update={"thresholds": tuple(thresholds)})
+        made.__dict__.pop("float32_thresholds", None)  # kept from the original, where that has been asked for them
+        return made
 
     def to_bytes(self) -> bytes:
         """Canonical UTF-8 JSON (sorted keys, two spaces): the bytes that are signed."""

@@ -7,9 +7,10 @@ way out: security headers, the rest of a refused body, one log line.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from time import perf_counter
 
-from flask import Flask, Response, g, request
+from flask import Blueprint, Flask, Response, g, request
 from pydantic import BaseModel
 from werkzeug.routing import BaseConverter
 
@@ -33,6 +34,8 @@ from server.uploads import FORM_OVERHEAD_BYTES, SPARE_FORM_PARTS, UploadRequest,
 _PART = r"(?:[A-Za-z0-9._~+-]|%2[Bb])+"  # versions may hold a plus, which careful clients encode
 PLAIN_ADDRESS = re.compile(rf"/(?:{_PART}(?:/{_PART})*/?)?")
 
+EVERYTHING = (health, cloud, v1, v2, v2_infer, admin, licenses, metrics, pages)
+
 
 class NameConverter(BaseConverter):
     """A project's or a model's name in an address: nothing that could be a path."""
@@ -48,8 +51,11 @@ class VersionConverter(BaseConverter):
     part_isolating = True
 
 
-def create_app(parts: ServerContext) -> Flask:
-    """The WSGI application. It answers at once; predictions wait for the first models, which a keeper publishes."""
+def create_app(parts: ServerContext, blueprints: Sequence[Blueprint] = EVERYTHING) -> Flask:
+    """The WSGI application. It answers at once; predictions wait for the first models, which a keeper publishes.
+
+    blueprints: which calls; another app that mounts this one may have no need of all.
+    """
     settings = parts.settings
     app = Flask("server")
     app.request_class = UploadRequest
@@ -67,7 +73,7 @@ def create_app(parts: ServerContext) -> Flask:
     app.url_map.converters["version"] = VersionConverter
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
-    for blueprint in (health, cloud, v1, v2, v2_infer, admin, licenses, metrics, pages):
+    for blueprint in blueprints:
         app.register_blueprint(blueprint)
     register_auth(app)
     check_described(app)

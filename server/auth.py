@@ -18,7 +18,7 @@ from server.context import ServerContext, context
 from server.errors import ConfigurationError
 from server.problems import Problem
 from server.settings import ServerSettings
-from server.tokens import Scope, TokenRecord, TokenStore
+from server.tokens import Holder, Scope, TokenStore
 
 View = TypeVar("View", bound=Callable[..., Any])
 _RULE = "onsight_rule"
@@ -100,7 +100,7 @@ def _is_public(req: Request, refused: MethodNotAllowed) -> bool:
     return all(rule_of_view(name, current_app.view_functions[name]) is None for name in views)
 
 
-def authorise(environ: Environ, rule: Scope | str | None, parts: ServerContext) -> TokenRecord | None:
+def authorise(environ: Environ, rule: Scope | str | None, parts: ServerContext) -> Holder | None:
     """Who asks, and may they? environ: of WSGI.  rule: a scope, or None for any valid token.
 
     Returns the token's record, or None where a program on this machine needs none. Raises Problem (401, 403), or

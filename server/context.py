@@ -14,7 +14,7 @@ from server.models.changes import Changes
 from server.models.entitlement import Entitlement
 from server.models.registry import Registry
 from server.settings import ServerSettings
-from server.tokens import TokenStore
+from server.tokens import Tokens
 
 EXTENSION = "onsight"
 
@@ -23,7 +23,7 @@ EXTENSION = "onsight"
 class ServerContext:
     settings: ServerSettings
     registry: Registry
-    tokens: TokenStore
+    tokens: Tokens
     lifecycle: Lifecycle
     board: Board
     changes: Changes

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -48,6 +48,27 @@ class TokenRecord(BaseModel):
     scopes: tuple[Scope, ...] = Field(min_length=1)
     created_at: datetime
     last_characters: str = Field(max_length=4, description="the end of the token, to recognise it by")
+
+
+class Holder(Protocol):
+    """Whose a token is, and what it opens."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]: ...
+
+
+class Tokens(Protocol):
+    """Who knows tokens: `TokenStore`, or another app that the server's calls are mounted in."""
+
+    def authenticate(self, presented: str) -> Holder | None:
+        """None for a token that is not known."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is none yet."""
 
 
 class _TokenFile(BaseModel):
@@ -114,6 +135,11 @@ class TokenStore:
                 self._records = self._read() if fingerprint else ()
                 self._fingerprint = fingerprint
             return self._records
+
+    @property
+    def is_empty(self) -> bool:
+        """Raises TokenStoreError as `list` does."""
+        return not self.list()
 
     def authenticate(self, presented: str) -> TokenRecord | None:
         """The record of a presented token, or None. Every record is compared, in constant time."""

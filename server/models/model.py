@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -62,6 +62,10 @@ class ServedModel:
     def label(self) -> str:
         """Project and name, for log lines."""
         return f"{self.facts.project}/{self.manifest.name}"
+
+    def with_thresholds(self, thresholds: Sequence[float]) -> ServedModel:
+        """The same model, decided by other thresholds: one a label in the manifest's order. Raises ValueError."""
+        return replace(self, manifest=self.manifest.with_thresholds(thresholds))
 
     def predict(self, data: bytes, deadline: float | None = None) -> Prediction:
         """Answer for one image file's bytes.

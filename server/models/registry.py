@@ -10,6 +10,7 @@ import logging
 import threading
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
@@ -173,7 +174,9 @@ class Registry:
     def failures(self) -> tuple[Failure, ...]:
         return self._table.failures
 
-    def lease(self, projects: Sequence[str], name: str, wait_s: float = 0.0, version: str | None = None) -> Slot:
+    def lease(
+        self, projects: Sequence[str], name: str, wait_s: float = 0.0, version: str | None = None
+    ) -> AbstractContextManager[ServedModel]:
         """The model of this name in the first of the projects that has it, for a `with` block.
 
         wait_s: how long to wait for the first loading to finish.  version: None is the highest that serves.

@@ -38,7 +38,7 @@ def index() -> str:
     return render_template(
         "index.html",
         version=installed_version(),
-        tokens_exist=bool(parts.tokens.list()),
+        tokens_exist=not parts.tokens.is_empty,
         anonymous=parts.settings.allow_anonymous_loopback,
         max_image_bytes=parts.settings.max_image_bytes,
     )
