@@ -25,6 +25,7 @@ from server.uploads import discard_body
 from studio.access.guard import register_guard
 from studio.context import EXTENSION, StudioContext
 from studio.database.metadata import PUBLIC_ID_LENGTH
+from studio.pages import register_pages
 from studio.routes.account import account
 from studio.routes.cloud import cloud
 from studio.routes.health import health
@@ -77,6 +78,7 @@ def create_app(parts: StudioContext) -> Flask:
     app.before_request(_refuse_unusual_addresses)
     for blueprint in (account, tokens, users, projects, images, labels, labelling, cloud, health):
         app.register_blueprint(blueprint)
+    register_pages(app, parts.settings.pages_folder)
     register_guard(app)
     check_described(app)
     register_problems(app, STATUS_OF)

@@ -91,6 +91,9 @@ class StudioSettings(BaseSettings):
         le=3600,
         description="Seconds without a sign of life from a worker after which another takes its job over.",
     )
+    pages_folder: Path | None = Field(
+        default=None, description="Folder of the built pages. Default: those that came with the package."
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="`json` writes one object a line.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is written to the log."
