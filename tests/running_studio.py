@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 READY_WITHIN_S = 120
+EMAIL = "admin@example.org"
 PASSWORD = "correct horse battery"
 
 
@@ -36,6 +37,10 @@ class RunningStudio:
     port: int = field(default_factory=free_port)
     token: str = ""
     process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> Path:
@@ -70,7 +75,7 @@ class RunningStudio:
     def set_up(self) -> None:
         """Use the link that the first start printed, and make a token."""
         link = re.findall(r"/setup#(\S+)", self.log.read_text())[-1]
-        given = {"secret": link, "email": "admin@example.org", "password": PASSWORD, "name": "Admin"}
+        given = {"secret": link, "email": EMAIL, "password": PASSWORD, "name": "Admin"}
         answer = self.ask("POST", "/studio/v1/setup", json.dumps(given).encode(), {"Content-Type": "application/json"})
         assert answer.status == 200, answer.body
         cookies = "; ".join(line.partition(";")[0] for line in answer.headers.get_all("Set-Cookie") or ())
