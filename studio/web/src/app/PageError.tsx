@@ -1,24 +1,14 @@
-import { Button, Container } from "@mantine/core";
-import { IconMapQuestion } from "@tabler/icons-react";
-import { isRouteErrorResponse, Link, useRouteError } from "react-router";
-import { Empty } from "@/components/Empty";
+import { Container } from "@mantine/core";
+import { useRouteError } from "react-router";
 import { Trouble } from "@/components/Trouble";
+import { useDocumentTitle } from "@/components/useDocumentTitle";
 
-/** Instead of a page that failed, or that does not exist. */
+/** Instead of a page that failed. */
 export function PageError() {
-  const error = useRouteError();
-  if (isRouteErrorResponse(error) && error.status === 404) {
-    return (
-      <Empty icon={IconMapQuestion} title="There is no such page">
-        <Button component={Link} to="/" variant="light">
-          To the projects
-        </Button>
-      </Empty>
-    );
-  }
+  useDocumentTitle("This cannot be shown");
   return (
     <Container size="sm" py="xl">
-      <Trouble error={error} retry={() => window.location.reload()} />
+      <Trouble error={useRouteError()} retry={() => window.location.reload()} />
     </Container>
   );
 }

@@ -1,8 +1,9 @@
-import { Button, Center, Loader } from "@mantine/core";
+import { Alert, Button, Center, Loader } from "@mantine/core";
 import { IconLock } from "@tabler/icons-react";
-import { Link, Outlet } from "react-router";
+import { Link, Outlet, useMatch } from "react-router";
 import { ProblemError } from "@/api/problem";
-import { useProject } from "@/api/session";
+import { type Project, useProject } from "@/api/session";
+import { SECTIONS, whyNot } from "@/app/sectionList";
 import { Empty } from "@/components/Empty";
 import { Trouble } from "@/components/Trouble";
 
@@ -26,5 +27,22 @@ export function ProjectShell() {
     );
   }
   if (project.isError) return <Trouble error={project.error} retry={() => void project.refetch()} />;
-  return <Outlet />;
+  return (
+    <>
+      <Closed privileges={project.data.privileges} />
+      <Outlet />
+    </>
+  );
+}
+
+/** Above a section in which one may not do what it is for: why. */
+function Closed({ privileges }: { privileges: Project["privileges"] }) {
+  const place = useMatch("/p/:project/:section/*")?.params.section;
+  const section = SECTIONS.find((each) => each.to === place);
+  if (!section?.needs || privileges.includes(section.needs)) return null;
+  return (
+    <Alert variant="light" color="gray" icon={<IconLock size={18} />} mb="md" p="sm">
+      {whyNot(section)}
+    </Alert>
+  );
 }

@@ -1,9 +1,10 @@
 import { AppShell, Burger, Center, Group, Loader, UnstyledButton } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { useEffect } from "react";
-import { Link, Outlet, useLocation, useMatch } from "react-router";
+import { useEffect, useRef } from "react";
+import { Link, Outlet, ScrollRestoration, useLocation, useMatch } from "react-router";
 import { useSession } from "@/api/session";
 import { AccountMenu } from "@/app/AccountMenu";
+import { LostConnection } from "@/app/LostConnection";
 import { Mark } from "@/app/Mark";
 import { ProjectSwitch } from "@/app/ProjectSwitch";
 import { Sections } from "@/app/Sections";
@@ -16,7 +17,15 @@ export function Shell() {
   const [opened, menu] = useDisclosure(false);
   const project = useMatch("/p/:project/*")?.params.project;
   const { pathname } = useLocation();
-  useEffect(() => menu.close(), [pathname]);
+  const main = useRef<HTMLElement>(null);
+  const seen = useRef(pathname);
+  useEffect(() => {
+    menu.close();
+    if (seen.current === pathname) return;
+    seen.current = pathname;
+    // The keyboard goes on in the new page, unless the page has put it somewhere itself.
+    if (!main.current?.contains(document.activeElement)) main.current?.focus({ preventScroll: true });
+  }, [pathname]);
 
   if (session.isPending) {
     return (
@@ -31,8 +40,11 @@ export function Shell() {
     <AppShell
       header={{ height: 56 }}
       navbar={project ? { width: 208, breakpoint: "md", collapsed: { mobile: !opened } } : undefined}
-      padding="lg"
+      padding={{ base: "md", sm: "lg" }}
     >
+      <a className="skip" href="#main">
+        To the content
+      </a>
       <AppShell.Header>
         <Group h="100%" px="md" justify="space-between" wrap="nowrap">
           <Group gap="sm" wrap="nowrap" miw={0}>
@@ -52,9 +64,11 @@ export function Shell() {
           <Sections project={project} />
         </AppShell.Navbar>
       )}
-      <AppShell.Main>
+      <AppShell.Main id="main" ref={main} className="main" tabIndex={-1}>
         <Outlet />
       </AppShell.Main>
+      <LostConnection />
+      <ScrollRestoration />
     </AppShell>
   );
 }

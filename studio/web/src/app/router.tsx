@@ -1,4 +1,5 @@
 import { createBrowserRouter, Navigate } from "react-router";
+import { NotFound } from "@/app/NotFound";
 import { PageError } from "@/app/PageError";
 import { ProjectShell } from "@/app/ProjectShell";
 import { Shell } from "@/app/Shell";
@@ -9,8 +10,14 @@ function page(load: () => Promise<{ default: React.ComponentType }>) {
 }
 
 export const router = createBrowserRouter([
-  { path: "/setup", lazy: page(() => import("@/pages/start/SetUp")), errorElement: <PageError /> },
-  { path: "/password", lazy: page(() => import("@/pages/start/ChoosePassword")), errorElement: <PageError /> },
+  {
+    errorElement: <PageError />,
+    hydrateFallbackElement: <></>,
+    children: [
+      { path: "/setup", lazy: page(() => import("@/pages/start/SetUp")) },
+      { path: "/password", lazy: page(() => import("@/pages/start/ChoosePassword")) },
+    ],
+  },
   {
     element: <Shell />,
     errorElement: <PageError />,
@@ -26,6 +33,7 @@ export const router = createBrowserRouter([
           { path: "/admin/licenses", lazy: page(() => import("@/pages/admin/Licenses")) },
         ],
       },
+      { path: "*", element: <NotFound /> },
       {
         path: "/p/:project",
         element: <ProjectShell />,
@@ -43,6 +51,7 @@ export const router = createBrowserRouter([
               { path: "predict", lazy: page(() => import("@/pages/predict")) },
               { path: "download", lazy: page(() => import("@/pages/download")) },
               { path: "settings", lazy: page(() => import("@/pages/settings")) },
+              { path: "*", element: <NotFound /> },
             ],
           },
         ],

@@ -17,14 +17,15 @@ export function NewPassword({ value, known, label = "Password", ...others }: Pro
         description={`At least ${LEAST_CHARACTERS} characters; spaces are welcome.`}
         autoComplete="new-password"
         required
+        withAsterisk={false}
         minLength={LEAST_CHARACTERS}
-        visibilityToggleButtonProps={{ "aria-label": "Show or hide the password", tabIndex: 0 }}
+        visibilityToggleButtonProps={{ "aria-label": "Show or hide what is typed", tabIndex: 0 }}
         value={value}
         {...others}
       />
       {value && (
         <>
-          <Progress value={strength.value} color={strength.colour} size={4} aria-label="Strength of the password" />
+          <Progress value={strength.value} color={strength.colour} size={4} aria-label="Strength" />
           <Group gap={6} aria-live="polite">
             <Text size="xs" fw={600}>
               {strength.word}

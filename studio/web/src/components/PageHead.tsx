@@ -1,5 +1,6 @@
 import { Group, Stack, Text, Title } from "@mantine/core";
-import { type ReactNode, useEffect } from "react";
+import type { ReactNode } from "react";
+import { useDocumentTitle } from "@/components/useDocumentTitle";
 
 interface Props {
   title: string;
@@ -11,13 +12,13 @@ interface Props {
 
 /** The head of a page; names the browser's tab too. */
 export function PageHead({ title, about, children }: Props) {
-  useEffect(() => {
-    document.title = `${title} · Onsight`;
-  }, [title]);
+  useDocumentTitle(title);
   return (
     <Group justify="space-between" align="flex-start" mb="lg" gap="sm">
       <Stack gap={2}>
-        <Title order={2}>{title}</Title>
+        <Title order={1} size="h2">
+          {title}
+        </Title>
         {about && (
           <Text c="dimmed" size="sm">
             {about}

@@ -64,7 +64,7 @@ function Form({ secret }: { secret: string }) {
     <StartFrame title="Welcome to Onsight" about="Create the first account of this studio. It is an admin's.">
       <form onSubmit={form.onSubmit((given) => create.mutate(given))}>
         <Stack gap="md">
-          <TextInput label="Name" autoComplete="name" required maxLength={200} autoFocus {...form.getInputProps("name")} />
+          <TextInput label="Name" autoComplete="name" required withAsterisk={false} maxLength={200} autoFocus {...form.getInputProps("name")} />
           <TextInput
             label="E-mail"
             description="You sign in with it. Nothing is sent there."
@@ -72,6 +72,7 @@ function Form({ secret }: { secret: string }) {
             name="email"
             autoComplete="username"
             required
+            withAsterisk={false}
             maxLength={320}
             {...form.getInputProps("email")}
           />

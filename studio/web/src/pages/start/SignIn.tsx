@@ -55,6 +55,7 @@ function Form() {
             name="email"
             autoComplete="username"
             required
+            withAsterisk={false}
             maxLength={320}
             autoFocus
             {...form.getInputProps("email")}
@@ -65,7 +66,8 @@ function Form() {
             name="password"
             autoComplete="current-password"
             required
-            visibilityToggleButtonProps={{ "aria-label": "Show or hide the password", tabIndex: 0 }}
+            withAsterisk={false}
+            visibilityToggleButtonProps={{ "aria-label": "Show or hide what is typed", tabIndex: 0 }}
             {...form.getInputProps("password")}
           />
           <Wrong error={signIn.error}>{wordsOf(signIn.error)}</Wrong>

@@ -1,6 +1,7 @@
 import { Paper, Stack, Text, Title } from "@mantine/core";
-import { type ReactNode, useEffect } from "react";
+import type { ReactNode } from "react";
 import { Mark } from "@/app/Mark";
+import { useDocumentTitle } from "@/components/useDocumentTitle";
 import classes from "@/pages/start/start.module.css";
 
 interface Props {
@@ -11,12 +12,10 @@ interface Props {
 
 /** Around every page for somebody who is not signed in. */
 export function StartFrame({ title, about, children }: Props) {
-  useEffect(() => {
-    document.title = `${title} · Onsight`;
-  }, [title]);
+  useDocumentTitle(title);
   return (
     <main className={classes.ground}>
-      <Mark />
+      <Mark full />
       <Paper className={classes.card} shadow="sm" radius="lg" p={{ base: "lg", xs: "xl" }}>
         <Stack gap="lg">
           <Stack gap={6}>

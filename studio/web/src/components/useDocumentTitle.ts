@@ -1,0 +1,13 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { useMatch } from "react-router";
+import type { Project } from "@/api/session";
+
+/** Of the browser's tab: "Images · Trash · Onsight". */
+export function useDocumentTitle(title: string): void {
+  const id = useMatch("/p/:project/*")?.params.project;
+  const project = useQueryClient().getQueryData<Project>(["project", id])?.name;
+  useEffect(() => {
+    document.title = [title, project, "Onsight"].filter(Boolean).join(" · ");
+  }, [title, project]);
+}
