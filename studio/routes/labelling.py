@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from flask import Response, request, stream_with_context
 from pydantic import Field
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from server.openapi.describe import BINARY, Answer, Content, described
 from server.uploads import read_body
@@ -18,9 +18,9 @@ from studio.access.guard import principal, project, requires
 from studio.access.privileges import Privilege
 from studio.context import context
 from studio.database.paging import cut, decode_cursor, encode_cursor
-from studio.database.tables import event_sets, events, users
 from studio.labels.changes import choose_default, flag_images, label_images
-from studio.labels.events import Event, Kind
+from studio.labels.events import Change, Event, Kind
+from studio.labels.history import Told, list_events
 from studio.labels.label_files import Mode, apply_label_file, write_csv, write_json
 from studio.labels.undo import undo_latest
 from studio.labels.vocabulary import find_labels
@@ -95,6 +95,13 @@ class LabelFileResult(Changed):
     warnings: list[str]
 
 
+class EventChange(Out):
+    change: Change
+    label: str | None = Field(description="its name by now; null where the change is about none")
+    before: str | None = Field(description="of a default label: the one before")
+    images: int
+
+
 class ListedEvent(Out):
     id: PublicId
     kind: Kind
@@ -103,6 +110,7 @@ class ListedEvent(Out):
     user_name: str | None = Field(description="null for a user who is gone")
     images: int = Field(description="that it changed; one that it changed twice counts twice")
     undone: bool
+    changes: list[EventChange]
     details: dict[str, Any] = Field(description="names before and after")
 
 
@@ -194,43 +202,10 @@ def undo(project: str) -> Undone:
 def all_events(project: str) -> EventPage:
     """The latest first."""
     asked, here = read_query(PageQuery), this_project()
-    undoing = events.alias()
-    statement = (
-        select(
-            events,
-            users.c.public_id.label("user"),
-            users.c.name.label("user_name"),
-            select(func.coalesce(func.sum(event_sets.c.image_count), 0))
-            .where(event_sets.c.event_id == events.c.id)
-            .scalar_subquery()
-            .label("image_count"),
-            select(undoing.c.id).where(undoing.c.undoes_id == events.c.id).scalar_subquery().label("undone_by"),
-        )
-        .outerjoin(users, users.c.id == events.c.user_id)
-        .where(events.c.project_id == here.id)
-        .order_by(events.c.id.desc())
-        .limit(asked.limit + 1)
-    )
-    if asked.after:
-        statement = statement.where(events.c.id < decode_cursor(asked.after, int)[0])
+    before_id = decode_cursor(asked.after, int)[0] if asked.after else None
     with context().database.reading() as connection:
-        rows, last = cut(list(connection.execute(statement)), asked.limit)
-    return EventPage(
-        events=[
-            ListedEvent(
-                id=row.public_id,
-                kind=Kind(row.kind),
-                at=row.at,
-                user=row.user,
-                user_name=row.user_name,
-                images=row.image_count,
-                undone=row.undone_by is not None,
-                details={name: value for name, value in row.details.items() if isinstance(value, str)},
-            )
-            for row in rows
-        ],
-        next=None if last is None else encode_cursor(last.id),
-    )
+        told, last = cut(list_events(connection, here.id, asked.limit + 1, before_id), asked.limit)
+    return EventPage(events=[_listed(one) for one in told], next=None if last is None else encode_cursor(last.row.id))
 
 
 @labelling.get("/label-file")
@@ -296,3 +271,18 @@ def _changed(selection: Selection, change: Callable[[Connection, int, list[int]]
         event = change(connection, here.id, selection.resolve(connection, here.id))
         changed = event.finish()
     return Changed(event=event.public_id if changed else None, images=len(event.changed))
+
+
+def _listed(told: Told) -> ListedEvent:
+    row = told.row
+    return ListedEvent(
+        id=row.public_id,
+        kind=Kind(row.kind),
+        at=row.at,
+        user=row.user,
+        user_name=row.user_name,
+        images=sum(one.images for one in told.changes),
+        undone=row.is_undone,
+        changes=[EventChange(**asdict(one)) for one in told.changes],
+        details={name: value for name, value in row.details.items() if isinstance(value, str)},
+    )

@@ -147,10 +147,32 @@ def test_the_log_is_narrowed_by_action_user_project_subject_and_time(rig: Rig) -
     assert admin.refused("GET", f"{V1}/audit?user=nobody") == (404, "NOT_FOUND")
 
 
-def test_a_project_tells_who_labelled_by_name(rig: Rig) -> None:
+def test_the_history_tells_who_changed_which_labels_of_how_many_images(rig: Rig) -> None:
     work = rig.workplace()
-    images = work.add_images(1)
-    (glass,) = work.add_labels("glass")
-    work.label(images, glass)
-    listed = work.caller.get(f"{work.path}/events")["events"]
-    assert [(one["kind"], one["user_name"]) for one in listed] == [("label", work.owner), ("add_label", work.owner)]
+    images = work.add_images(3)
+    glass, paper = work.add_labels("glass", "paper")
+    work.label(images[:1], paper)
+    work.label(images, glass, replace=True, default=True)
+    work.caller.post(f"{work.path}/validation", {"selection": {"images": images[:2]}, "validation": True})
+    work.undo()
+    work.caller.patch(f"{work.path}/labels/{glass}", {"name": "bottle"})
+
+    def told(after: str = "") -> list[tuple[str, bool, list[tuple[str, str | None, int]]]]:
+        page = work.caller.get(f"{work.path}/events?limit=2{after}")
+        assert {one["user_name"] for one in page["events"]} == {work.owner}
+        assert all(one["images"] == sum(each["images"] for each in one["changes"]) for one in page["events"])
+        here = [
+            (one["kind"], one["undone"], [(each["change"], each["label"], each["images"]) for each in one["changes"]])
+            for one in page["events"]
+        ]
+        return here + (told(f"&after={page['next']}") if page["next"] else [])
+
+    assert told() == [
+        ("rename_label", False, []),
+        ("undo", False, [("validation_off", None, 2)]),
+        ("validation", True, [("validation_on", None, 2)]),
+        ("label", False, [("removed", "paper", 1), ("added", "bottle", 3), ("default", "bottle", 3)]),
+        ("label", False, [("added", "paper", 1)]),
+        ("add_label", False, []),
+        ("add_label", False, []),
+    ]
