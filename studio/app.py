@@ -26,12 +26,16 @@ from studio.access.guard import register_guard
 from studio.context import EXTENSION, StudioContext
 from studio.database.metadata import PUBLIC_ID_LENGTH
 from studio.pages import register_pages
+from studio.predict.access import MODELS, asking
+from studio.predict.inference_api import mount_inference_api
+from studio.predict.opening import studio_models
 from studio.routes.account import account
 from studio.routes.cloud import cloud
 from studio.routes.health import health
 from studio.routes.images import images
 from studio.routes.labelling import labelling
 from studio.routes.labels import labels
+from studio.routes.predict import predict
 from studio.routes.problems import STATUS_OF
 from studio.routes.projects import projects
 from studio.routes.tokens import tokens
@@ -76,15 +80,17 @@ def create_app(parts: StudioContext) -> Flask:
     app.url_map.converters["id"] = IdConverter
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
-    for blueprint in (account, tokens, users, projects, images, labels, labelling, cloud, health):
+    for blueprint in (account, tokens, users, projects, images, labels, labelling, cloud, predict, health):
         app.register_blueprint(blueprint)
     register_pages(app, parts.settings.pages_folder)
     register_guard(app)
     check_described(app)
     register_problems(app, STATUS_OF)
+    app.extensions[MODELS] = models = studio_models(parts.settings, parts.database, asking)
     app.register_error_handler(OperationalError, _on_database_trouble)
     app.register_error_handler(OSError, _on_system_trouble)
     app.after_request(_finish)
+    mount_inference_api(app, parts, models)
     return app
 
 

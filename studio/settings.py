@@ -85,6 +85,20 @@ class StudioSettings(BaseSettings):
     max_archive_files: int = Field(
         default=500_000, ge=1, le=10_000_000, description="Files in one archive; an archive with more is refused."
     )
+    inference_api: bool = Field(
+        default=True,
+        description="Answer the inference server's calls (`/v1`, `/v2`, `/api/predict`, `/api/pm-predict`) for the"
+        " projects' models, to tokens of the scope `predict`.",
+    )
+    models_kept: int = Field(
+        default=4, ge=1, le=1000, description="Models that each process keeps in memory to predict with."
+    )
+    max_predict_images: int = Field(
+        default=1000, ge=1, le=100_000, description="Images in one request for predictions; one more gets 413."
+    )
+    heatmap_s: float = Field(
+        default=8.0, gt=0, le=600, description="Seconds that a heatmap may take; a slower model gets a coarser one."
+    )
     job_silence_s: int = Field(
         default=60,
         ge=2,

@@ -150,8 +150,8 @@ def full_answer(
     started: of the request, by `perf_counter`.  queue_s: seconds it waited before.  top: how many scores to list.
     """
     return {
-        **_head(model),
-        **_image_answer(prediction, top),
+        **head(model),
+        **image_answer(prediction, top),
         "timings_ms": _timings(prediction.decode_ms, prediction.inference_ms, started, queue_s),
         "request_id": request_id,
     }
@@ -171,7 +171,7 @@ def many_answers(
     for upload, answer in zip(uploads, answers, strict=True):
         result: NamedImageAnswer | RefusedImage
         if isinstance(answer, Prediction):
-            result = cast(NamedImageAnswer, _image_answer(answer, top))
+            result = cast(NamedImageAnswer, image_answer(answer, top))
         else:
             problem = problem_of(answer, request_id)
             result = {"problem": {"status": int(problem.status), "code": problem.code, "detail": problem.detail}}
@@ -181,14 +181,15 @@ def many_answers(
     good = [each for each in answers if isinstance(each, Prediction)]
     decode_ms = sum(each.decode_ms for each in good)
     return {
-        **_head(model),
+        **head(model),
         "results": results,
         "timings_ms": _timings(decode_ms, inference_ms_of(answers), started, queue_s),
         "request_id": request_id,
     }
 
 
-def _head(model: ServedModel) -> AnsweringModel:
+def head(model: ServedModel) -> AnsweringModel:
+    """Which model answers."""
     return {
         "project": model.facts.project,
         "model": model.manifest.name,
@@ -197,7 +198,8 @@ def _head(model: ServedModel) -> AnsweringModel:
     }
 
 
-def _image_answer(prediction: Prediction, top: int | None) -> ImageAnswer:
+def image_answer(prediction: Prediction, top: int | None) -> ImageAnswer:
+    """What is said of one image. top: how many scores to list, all where None."""
     decision = prediction.decision
     return {
         "labels": list(decision.labels),

@@ -2,6 +2,7 @@
 
 images/  labels.json    the data set, as links to the stored files where they lie on the same disk
 run/                    the trainer's run folder
+predict/                bundles of a training, to be predicted with (studio.predict.bundles)
 NAME.onsight            the exporter's bundle
 log.txt                 what the process printed
 process.lock            held by the process as long as it lives
@@ -28,6 +29,7 @@ from studio.jobs.process import JobProcess
 from studio.jobs.queue import Kind
 from trainer.run_folder import RunFolder
 
+PREDICT_FOLDER = "predict"
 _KILLED_WITHIN_S = 10.0
 _ONSIGHT = (sys.executable, "-m", "onsight.cli")
 
@@ -78,21 +80,27 @@ class JobFolder:
         """What to start: from the beginning, or on from where it was. Raises Conflict where its training is gone."""
         if job.kind == Kind.EXPORT:
             export = ExportInput.model_validate(job.input)
-            run = JobFolder(self.root, export.training).run
-            if not run.trained:
+            trained = JobFolder(self.root, export.training)
+            if not trained.run.trained:
                 raise Conflict("The model that was to be exported is not there any more.", "NOT_TRAINED")
             self.folder.mkdir(parents=True, exist_ok=True)
-            out = str(self.bundle_path(export.name))
-            return [*_ONSIGHT, "export", str(run.folder), "--out", out, *export.options()]
+            return trained.export_command(self.bundle_path(export.name), export)
         if self.run.exists:
             return [*_ONSIGHT, "train", "--resume", "--out", str(self.run.folder)]
         shutil.rmtree(self.run.folder, ignore_errors=True)  # a half-written file would be taken for somebody else's
         begin = [str(self.images), "--out", str(self.run.folder), "--labels", str(self.labels_path)]
         return [*_ONSIGHT, "train", *begin, *TrainingInput.model_validate(job.input).options()]
 
-    def complaint(self, start: int) -> str:
-        """The last line that the process printed after byte `start` of its log, without this machine's paths."""
-        with suppress(OSError), self.log_path.open("rb") as log:
+    def export_command(self, out: Path, export: ExportInput) -> list[str]:
+        """What exports this training's model."""
+        return [*_ONSIGHT, "export", str(self.run.folder), "--out", str(out), *export.options()]
+
+    def complaint(self, start: int = 0, path: Path | None = None) -> str:
+        """The last line that the process printed after byte `start` of its log, without this machine's paths.
+
+        path: of another log than the job's own.
+        """
+        with suppress(OSError), (path or self.log_path).open("rb") as log:
             log.seek(start)
             lines = [line.strip() for line in log.read()[-20_000:].decode(errors="replace").splitlines()]
             said = [line for line in lines if line]
@@ -103,10 +111,11 @@ class JobFolder:
 
     def remove(self) -> None:
         """With what still runs in it."""
-        process = JobProcess.find(self.lock_path)
-        if process is not None:
-            process.send(signal.SIGKILL)
-            process.wait(_KILLED_WITHIN_S)
+        for lock in (self.lock_path, *self.folder.glob(f"{PREDICT_FOLDER}/*.lock")):
+            process = JobProcess.find(lock)
+            if process is not None:
+                process.send(signal.SIGKILL)
+                process.wait(_KILLED_WITHIN_S)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

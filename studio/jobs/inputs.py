@@ -69,7 +69,7 @@ class ExportInput(Frozen):
     training: str = Field(description="public id of the job that trained it")
     model: ModelChoice = "best"
     name: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="the model's, in addresses")
-    version: str = Field(default="1", pattern=r"^[0-9]{1,9}$")
+    version: str = Field(default="1", pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")
     variants: tuple[Literal["fp32", "fp16", "int8", "int8-tensorrt"], ...] = ("fp32",)
     license_required: bool = False
 

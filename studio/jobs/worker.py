@@ -34,6 +34,7 @@ from studio.jobs.inputs import TrainingInput
 from studio.jobs.process import JobProcess
 from studio.jobs.progress import EventTail
 from studio.jobs.queue import Beat, Kind, State
+from studio.predict.bundles import USUAL_S, Bundles
 
 log = logging.getLogger("onsight.studio.jobs")
 
@@ -115,7 +116,7 @@ class Worker:
         while True:
             process = JobProcess.find(place.lock_path)
             if process is None and place.is_complete(job):
-                return self._finish(job, State.DONE)
+                return self._finish_complete(job, tail)
             started_at_byte = place.log_path.stat().st_size if place.log_path.exists() else 0
             if process is None:
                 if self._beat(job).cancel_requested:
@@ -128,7 +129,7 @@ class Worker:
                 raise ClaimLost
             cancelled = self._follow(job, place, process, tail)
             if place.is_complete(job):
-                return self._finish(job, State.DONE)
+                return self._finish_complete(job, tail)
             if cancelled:
                 return self._finish(job, State.CANCELLED)
             if self._stopping.is_set():
@@ -191,6 +192,14 @@ class Worker:
     def _exists(self, job: Any) -> bool:
         with self.database.reading() as connection:
             return connection.scalar(select(jobs.c.id).where(jobs.c.id == job.id)) is not None
+
+    def _finish_complete(self, job: Any, tail: EventTail) -> None:
+        """A training with the bundle that its best model answers from, so that it can be asked at once."""
+        if job.kind == Kind.TRAINING:
+            self._beat(job, {**(tail.read() or tail.state), "stage": "bundle", "eta_s": USUAL_S})
+            bundles = Bundles(self.root, self.environment)
+            bundles.make(job, "best", lambda: self._beat(job), self._stopping.is_set, self.interval_s)
+        self._finish(job, State.DONE)
 
     def _finish(self, job: Any, state: State, message: str | None = None) -> None:
         if not queue.finish(self.database, job.id, self.name, state, self.now(), message):

@@ -11,6 +11,8 @@ class Group:
     IMAGES = "Images"
     LABELS = "Labels"
     LABELLING = "Labelling"
+    PREDICT = "Predictions"
+    DOWNLOAD = "Downloads and licences"
     CLOUD = "Cloud-compatible calls"
     WATCH = "Health and documents"
 
@@ -24,6 +26,9 @@ TAGS: list[dict[str, str]] = [
     {"name": Group.IMAGES, "description": "Upload, look, remove."},
     {"name": Group.LABELS, "description": "Which labels there are, in which order."},
     {"name": Group.LABELLING, "description": "Which images have them. Every change is an event that can be undone."},
+    {"name": Group.PREDICT, "description": "With the project's own models. Programs may call the inference API as well:"
+     " `/v1`, `/v2` and `/api/predict/{project}/{model}`, as `onsight serve` has them."},
+    {"name": Group.DOWNLOAD, "description": "Bundles for other machines."},
     {"name": Group.CLOUD, "description": "As other programs call them already; names in place of ids."},
     {"name": Group.WATCH, "description": "For load balancers and programs."},
 ]  # fmt: skip

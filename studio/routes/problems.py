@@ -24,7 +24,7 @@ STATUS_OF: StatusTable = (
 
 _COMMON = (
     "BAD_REQUEST", "HTTP_INVALID", "BODY_BROKEN", "FORM_FILES", "JSON_INVALID", "PARAMETER_INVALID", "NOT_FOUND",
-    "METHOD_NOT_ALLOWED", "UNSUPPORTED_MEDIA_TYPE", "RANGE_INVALID", "INTERNAL", *IMAGE,
+    "METHOD_NOT_ALLOWED", "UNSUPPORTED_MEDIA_TYPE", "RANGE_INVALID", "MODELS_LOADING", "ENGINE", "INTERNAL", *IMAGE,
 )  # fmt: skip
 PROBLEMS: dict[str, Meaning] = {code: SERVER_PROBLEMS[code] for code in _COMMON} | {
     "ADDRESS_INVALID": Meaning((400,), "The address holds characters, plain or encoded, that none here has."),
@@ -44,6 +44,7 @@ PROBLEMS: dict[str, Meaning] = {code: SERVER_PROBLEMS[code] for code in _COMMON}
     "LINK_INVALID": Meaning((403,), "The one-time link was used already, or is too old."),
     "PROJECT_NOT_FOUND": Meaning((404,), "There is no such project, or not for this user."),
     "JOB_NOT_FOUND": Meaning((404,), "The project has no such job."),
+    "MODEL_NOT_FOUND": Meaning((404,), "There is no such model, or not for this user."),
     "LABEL_NOT_FOUND": Meaning((404,), "The model does not know the label."),
     "SPLIT_NOT_FOUND": Meaning((404,), "The model was measured without images of this split."),
     "NO_CURVE": Meaning((404,), "No image of the split carries the label."),
@@ -57,6 +58,7 @@ PROBLEMS: dict[str, Meaning] = {code: SERVER_PROBLEMS[code] for code in _COMMON}
     "JOB_NOT_ENDED": Meaning((409,), "The job has neither failed nor been cancelled, so it cannot go on."),
     "JOB_RUNNING": Meaning((409,), "The job is running; cancel it first."),
     "NOT_TRAINED": Meaning((409,), "The job is no training that has ended with a model."),
+    "MODEL_NOT_LOADED": Meaning((409,), "The model could not be made ready to predict; `detail` says why."),
     "NOT_MEASURED": Meaning((409,), "The model has no statistics yet, or its files are damaged."),
     "OTHER_TASK": Meaning((409,), "One model gives one label an image, the other any number."),
     "NOTHING_IN_COMMON": Meaning((409,), "The two models know no image in common."),

@@ -1,0 +1,51 @@
+"""A training that has a model: its row, and what its run folder says of labels and thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from bundle.manifest import Task
+from studio.errors import Conflict
+from studio.jobs.folder import JobFolder
+from studio.jobs.queue import Kind, find_job
+from studio.predict.thresholds import saved_thresholds
+from trainer.errors import RunError
+from trainer.run_folder import ModelChoice
+from trainer.statistics import Statistics, models_from_json
+
+CHOICES: Final[tuple[ModelChoice, ...]] = ("best", "last")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """row: of the job.  statistics: of each of its models.  thresholds: that hold, one a label."""
+
+    row: Any
+    statistics: dict[ModelChoice, Statistics]
+    thresholds: dict[ModelChoice, tuple[float, ...]]
+
+    @property
+    def task(self) -> Task:
+        return self.statistics["best"].task
+
+
+def find_trained(connection: Connection, jobs_folder: Path, project_id: int, public_id: str) -> Trained:
+    """Raises NotFound for no such job, Conflict where it has no model."""
+    row = find_job(connection, project_id, public_id)
+    run = JobFolder(jobs_folder, public_id).run
+    if row.kind != Kind.TRAINING or not run.trained:
+        raise Conflict("This is no training that has ended with a model.", "NOT_TRAINED")
+    try:
+        found = models_from_json(run.require_text(run.statistics_path))
+        statistics = {choice: found[choice] for choice in CHOICES if run.weights_path(choice).is_file()}
+    except (RunError, ValueError, KeyError) as error:
+        raise Conflict("This model has no statistics yet, or its files are damaged.", "NOT_MEASURED") from error
+    thresholds = {
+        choice: saved_thresholds(connection, row.id, choice, one.labels) or tuple(one.thresholds.values)
+        for choice, one in statistics.items()
+    }
+    return Trained(row, statistics, thresholds)
