@@ -33,6 +33,7 @@ from studio.routes.account import account
 from studio.routes.cloud import cloud
 from studio.routes.health import health
 from studio.routes.images import images
+from studio.routes.jobs import jobs
 from studio.routes.labelling import labelling
 from studio.routes.labels import labels
 from studio.routes.predict import predict
@@ -80,7 +81,7 @@ def create_app(parts: StudioContext) -> Flask:
     app.url_map.converters["id"] = IdConverter
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
-    for blueprint in (account, tokens, users, projects, images, labels, labelling, cloud, predict, health):
+    for blueprint in (account, tokens, users, projects, images, labels, labelling, jobs, cloud, predict, health):
         app.register_blueprint(blueprint)
     register_pages(app, parts.settings.pages_folder)
     register_guard(app)

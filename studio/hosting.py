@@ -30,6 +30,7 @@ from studio.database.engine import Database
 from studio.database.migrate import migrate
 from studio.errors import StudioSetupError
 from studio.images.blobs import open_blobs
+from studio.jobs.supervision import start_supervision
 from studio.settings import StudioSettings
 
 log = logging.getLogger("onsight.studio")
@@ -50,7 +51,12 @@ def run_studio(settings: StudioSettings, tell: Callable[[str], None]) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     _check_port_is_free(settings)
     prepare(settings, tell)
-    StudioApplication(settings).run()
+    supervision = start_supervision(settings, os.environ)
+    try:
+        StudioApplication(settings).run()
+    finally:
+        if supervision is not None and supervision.stdin is not None:
+            supervision.stdin.close()  # it ends its workers, and itself
 
 
 def prepare(settings: StudioSettings, tell: Callable[[str], None]) -> None:

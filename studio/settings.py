@@ -99,6 +99,13 @@ class StudioSettings(BaseSettings):
     heatmap_s: float = Field(
         default=8.0, gt=0, le=600, description="Seconds that a heatmap may take; a slower model gets a coarser one."
     )
+    job_workers: int = Field(
+        default=1,
+        ge=0,
+        le=64,
+        description="Trainings that run at once, each in a worker that the studio keeps running, beside one for"
+        " exports. 0: none; run `onsight studio worker` yourself.",
+    )
     job_silence_s: int = Field(
         default=60,
         ge=2,

@@ -49,7 +49,7 @@ class RunningStudio:
     def start(self) -> None:
         """And wait until it answers."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ONSIGHT_")}
-        environment |= {"ONSIGHT_HOME": str(self.home), **self.environment}
+        environment |= {"ONSIGHT_HOME": str(self.home), "ONSIGHT_STUDIO_JOB_WORKERS": "0", **self.environment}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "onsight.cli", "studio", "--port", str(self.port)],

@@ -65,14 +65,17 @@ def sweep_files() -> None:
 
 
 @command.command("worker")
-def run_jobs() -> None:
-    """Run the studio's trainings and exports, one after the other, beside `onsight studio`.
+@click.option("--short", is_flag=True, help="Take exports alone, which then wait for no training.")
+@click.option("--attached", is_flag=True, hidden=True, help="End when standard input closes.")
+def run_jobs(short: bool, attached: bool) -> None:
+    """Run the studio's trainings and exports, one after the other.
 
-    Each further worker runs one more job at once. All of them need the studio's home, its database and its image files.
+    `onsight studio` keeps as many running as ONSIGHT_STUDIO_JOB_WORKERS says, and one for exports. Each further worker
+    runs one more job at once; all of them need the studio's home, its database and its image files.
     """
     from studio.jobs.hosting import run_worker
 
-    run_worker(_settings({}))
+    run_worker(_settings({}), short=short, attached=attached)
 
 
 @command.command("link")

@@ -58,12 +58,14 @@ def add_images(
     *,
     look_again: Callable[[Ready], Look],
     gone: Collection[str] = (),
+    validation: bool = False,
     rename: bool = True,
 ) -> list[Added | None]:
     """One result for each, in their order; None where the name is taken and may not get a number (`rename`).
 
     A digest that the project has is a duplicate, whatever its name; its labels are put on the image that is there.
     look_again: for an image that was known and is gone by now.  gone: digests whose files were when they were synced.
+    validation: of new images; those that are there keep what they have.
     """
     keep_files(connection)
     lock_project(connection, project_id)
@@ -94,7 +96,7 @@ def add_images(
             originals.put(ready.sha256, ready.data)
             originals.sync([ready.sha256])
         added = Added(new_public_id(), name, is_new=True)
-        rows.append(_row(ready, look, added, project_id, user_id, now))
+        rows.append(_row(ready, look, added, project_id, user_id, now) | {"validation": validation})
         added_here[ready.sha256] = added
         results.append(added)
     ids: dict[str, int] = {sha256: image_id for sha256, (image_id, _, _) in known.items()}
@@ -146,7 +148,6 @@ def _row(ready: Ready, look: Look, added: Added, project_id: int, user_id: int, 
         "format": look.format.value,
         "uploaded_by": user_id,
         "created_at": now,
-        "validation": False,
         "label_count": 0,
     }
 

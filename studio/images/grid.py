@@ -1,4 +1,4 @@
-"""Pages of images, by key, in one of four orders; what an image is; how many there are of which kind."""
+"""Pages of images, by key, in one of four orders, and where they begin; what an image is; how many are of which kind."""
 
 from __future__ import annotations
 
@@ -75,6 +75,26 @@ def page_of_images(
     by_name = order in (Order.NAME, Order.NAME_DOWN)
     following = encode_cursor(last_row.name, last_row.id) if by_name else encode_cursor(last_row.id)
     return _with_labels(connection, rows), following
+
+
+def starts_of_pages(
+    connection: Connection, project_id: int, wanted: Filter, order: Order, size: int
+) -> tuple[int, list[str]]:
+    """How many images fit, and where each page of this size begins but for the first one: what `after` takes.
+
+    With these any page can be asked for at once, also one in the middle. Rows that come or go later shift nothing: a
+    page then has some more or some fewer of them.
+    """
+    by_name = order in (Order.NAME, Order.NAME_DOWN)
+    by_id = image_labels.c.image_id if wanted.labels else images.c.id
+    columns = (images.c.name, images.c.id) if by_name else (by_id,)
+    falling = order in (Order.NEWEST, Order.NAME_DOWN)
+    place = func.row_number().over(order_by=[one.desc() for one in columns] if falling else columns)
+    rows = images_of(project_id, wanted, *columns, place.label("place")).subquery()
+    keys = [rows.c[column.name] for column in columns]
+    count: int = connection.scalar(images_of(project_id, wanted, func.count())) or 0
+    ends = select(*keys).where(rows.c.place % size == 0, rows.c.place < count).order_by(rows.c.place)
+    return count, [encode_cursor(*row) for row in connection.execute(ends)] if count > size else []
 
 
 def find_image(connection: Connection, project_id: int, public_id: str) -> Shown:

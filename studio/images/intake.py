@@ -48,7 +48,7 @@ class FileReport:
 class Intake:
     """One upload. labels: names, put on every image.  from_folders: the name of an image's folder is a label too.
 
-    rename: give an image whose name is taken a number; else it is refused.
+    validation: flag new images for validation.  rename: give an image whose name is taken a number; else it is refused.
     """
 
     parts: StudioContext
@@ -56,6 +56,7 @@ class Intake:
     user_id: int
     labels: tuple[str, ...] = ()
     from_folders: bool = False
+    validation: bool = False
     rename: bool = True
 
     def take(self, entries: Iterable[Entry]) -> Iterator[FileReport]:
@@ -119,6 +120,7 @@ class Intake:
                     self.parts.now(),
                     look_again=self._look_and_keep,
                     gone=gone,
+                    validation=self.validation,
                     rename=self.rename,
                 )
         results = iter(added)

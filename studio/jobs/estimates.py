@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from studio.database.tables import jobs
 from studio.jobs.inputs import TrainingInput
-from studio.jobs.queue import HELD, WAITING, Kind, State
+from studio.jobs.queue import HELD, SHORT_KINDS, WAITING, Kind, State
 
 _STARTING_S: Final = 30.0  # libraries to load, features to read
 _EXPORT_S: Final = 90.0
@@ -20,7 +20,7 @@ _EXPORT_S: Final = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """place: 0 while it runs, then 1 for the next.  starts_in_s: 0 while it runs.  takes_s: what is left of it."""
+    """place: in its lane; 0 while it runs, 1 for the next.  starts_in_s: 0 while it runs.  takes_s: what is left."""
 
     place: int
     starts_in_s: float
@@ -35,16 +35,21 @@ def estimates(connection: Connection, slots: int, now: datetime) -> dict[int, Es
 
 
 def line_up(rows: Sequence[Any], slots: int, now: datetime) -> dict[int, Estimate]:
-    """rows: of jobs that run or wait, in the queue's order."""
-    found = {row.id: Estimate(0, 0.0, _left_s(row, now)) for row in rows if row.state in HELD}
-    free_at = sorted(each.takes_s for each in found.values())[: max(1, slots)]
-    free_at += [0.0] * (max(1, slots) - len(free_at))
-    heapq.heapify(free_at)
-    waiting = [row for row in rows if row.state == State.QUEUED]
-    for place, row in enumerate(waiting, 1):
-        starts_s, takes_s = heapq.heappop(free_at), _whole_s(row)
-        heapq.heappush(free_at, starts_s + takes_s)
-        found[row.id] = Estimate(place, starts_s, takes_s)
+    """rows: of jobs that run or wait, in the queue's order. Short jobs have a lane of their own beside the slots."""
+    found: dict[int, Estimate] = {}
+    for lane, wide in (
+        ([row for row in rows if row.kind in SHORT_KINDS], 1),
+        ([row for row in rows if row.kind not in SHORT_KINDS], max(1, slots)),
+    ):
+        running = {row.id: Estimate(0, 0.0, _left_s(row, now)) for row in lane if row.state in HELD}
+        free_at = sorted(each.takes_s for each in running.values())[:wide]
+        free_at += [0.0] * (wide - len(free_at))
+        heapq.heapify(free_at)
+        found |= running
+        for place, row in enumerate((row for row in lane if row.state == State.QUEUED), 1):
+            starts_s, takes_s = heapq.heappop(free_at), _whole_s(row)
+            heapq.heappush(free_at, starts_s + takes_s)
+            found[row.id] = Estimate(place, starts_s, takes_s)
     return found
 
 

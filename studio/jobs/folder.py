@@ -109,6 +109,16 @@ class JobFolder:
                 return text[:1000]
         return "It ended without a word."
 
+    def log_tail(self, most_bytes: int) -> str:
+        """The end of what its processes printed, without this machine's paths; empty before the first."""
+        try:
+            with self.log_path.open("rb") as log:
+                log.seek(max(0, self.log_path.stat().st_size - most_bytes))
+                text = log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return text.replace(f"{self.folder}/", "").replace(str(self.folder), "")
+
     def remove(self) -> None:
         """With what still runs in it."""
         for lock in (self.lock_path, *self.folder.glob(f"{PREDICT_FOLDER}/*.lock")):

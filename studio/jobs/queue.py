@@ -7,7 +7,7 @@ back after that finds its claim gone: every update names the worker and changes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,6 +27,10 @@ STALE_AFTER: Final = timedelta(seconds=60)
 class Kind(StrEnum):
     TRAINING = "training"
     EXPORT = "export"
+
+
+# Minutes at most: they need not wait behind a training.
+SHORT_KINDS: Final = (Kind.EXPORT,)
 
 
 class State(StrEnum):
@@ -82,11 +86,18 @@ def find_job(connection: Connection, project_id: int, public_id: str) -> Row[Any
     return row
 
 
-def list_jobs(connection: Connection, project_id: int, limit: int, before_id: int | None = None) -> list[Row[Any]]:
-    """Newest first."""
+def list_jobs(
+    connection: Connection, project_id: int, limit: int, before_id: int | None = None, *, kind: str | None = None,
+    states: Sequence[str] = (),
+) -> list[Row[Any]]:  # fmt: skip
+    """Newest first. kind, states: of these alone, where given."""
     statement = select(jobs).where(jobs.c.project_id == project_id).order_by(jobs.c.id.desc()).limit(limit)
     if before_id is not None:
         statement = statement.where(jobs.c.id < before_id)
+    if kind is not None:
+        statement = statement.where(jobs.c.kind == kind)
+    if states:
+        statement = statement.where(jobs.c.state.in_(states))
     return list(connection.execute(statement))
 
 
@@ -118,9 +129,10 @@ def delete_job(connection: Connection, job_id: int) -> None:
 # By workers
 
 
-def claim(database: Database, worker: str, now: datetime) -> Row[Any] | None:
-    """The oldest queued job, now this worker's alone; None where there is none."""
-    oldest = select(jobs.c.id).where(jobs.c.state == State.QUEUED).order_by(jobs.c.id).limit(1)
+def claim(database: Database, worker: str, now: datetime, kinds: Sequence[Kind] = tuple(Kind)) -> Row[Any] | None:
+    """The oldest queued job of these kinds, now this worker's alone; None where there is none."""
+    queued = (jobs.c.state == State.QUEUED) & jobs.c.kind.in_([kind.value for kind in kinds])
+    oldest = select(jobs.c.id).where(queued).order_by(jobs.c.id).limit(1)
     while True:
         with database.reading() as connection:  # most looks find nothing, and must not hold up who writes
             job_id = connection.scalar(oldest)

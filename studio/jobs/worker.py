@@ -14,7 +14,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -48,7 +48,9 @@ class ClaimLost(Exception):
 
 @dataclass
 class Worker:
-    """root: folder of all jobs.  environment: of the processes.  grace_s: between asking a process to end and killing.
+    """root: folder of all jobs.  kinds: of the jobs that it takes.  environment: of the processes.
+
+    grace_s: between asking a process to end and killing it.
 
     Call `stop` from a signal handler or another thread: the job goes back into the queue, to go on at the next start.
     """
@@ -58,6 +60,7 @@ class Worker:
     root: Path
     environment: dict[str, str]
     now: Callable[[], datetime]
+    kinds: Sequence[Kind] = tuple(Kind)
     stale_after: timedelta = queue.STALE_AFTER
     interval_s: float = 1.0
     grace_s: float = 60.0
@@ -92,7 +95,7 @@ class Worker:
     def run_one(self) -> bool:
         """Claim a job and run it. False where none is queued."""
         queue.requeue_stale(self.database, self.now(), self.stale_after)
-        job = queue.claim(self.database, self.name, self.now())
+        job = queue.claim(self.database, self.name, self.now(), self.kinds)
         if job is None:
             return False
         place = JobFolder(self.root, job.public_id)

@@ -11,6 +11,7 @@ class Group:
     IMAGES = "Images"
     LABELS = "Labels"
     LABELLING = "Labelling"
+    JOBS = "Trainings and exports"
     PREDICT = "Predictions"
     DOWNLOAD = "Downloads and licences"
     CLOUD = "Cloud-compatible calls"
@@ -29,6 +30,7 @@ TAGS: list[dict[str, str]] = [
     {"name": Group.PREDICT, "description": "With the project's own models. Programs may call the inference API as well:"
      " `/v1`, `/v2` and `/api/predict/{project}/{model}`, as `onsight serve` has them."},
     {"name": Group.DOWNLOAD, "description": "Bundles for other machines."},
+    {"name": Group.JOBS, "description": "They wait in a queue, run as processes of their own, and outlive the studio."},
     {"name": Group.CLOUD, "description": "As other programs call them already; names in place of ids."},
     {"name": Group.WATCH, "description": "For load balancers and programs."},
 ]  # fmt: skip

@@ -19,11 +19,12 @@ from studio.access import audit
 from studio.access.guard import actor, principal, project, requires
 from studio.access.privileges import Privilege
 from studio.context import context
+from studio.database.paging import MOST_ROWS
 from studio.errors import Forbidden
 from studio.images.add import known_digests
 from studio.images.blobs import Blobs
 from studio.images.filters import ids_of_images
-from studio.images.grid import Order, Shown, count_images, find_image, page_of_images, uploaders
+from studio.images.grid import Order, Shown, count_images, find_image, page_of_images, starts_of_pages, uploaders
 from studio.images.intake import FileReport, Intake
 from studio.images.orphans import remove_unneeded
 from studio.images.remove import remove_images
@@ -77,11 +78,17 @@ class GridQuery(PageQuery, ImageFilter):
     order: Order = Field(default=Order.OLDEST, description="By upload or by name.")
 
 
+class StartsQuery(ImageFilter):
+    order: Order = Field(default=Order.OLDEST, description="By upload or by name.")
+    limit: int = Field(default=200, ge=50, le=MOST_ROWS, description="Images of a page.")
+
+
 class UploadQuery(In):
     label: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] = Field(
         default=[], description="A label by its name, put on every image; a new name makes a new label."
     )
     folder_labels: bool = Field(default=False, description="The name of the folder that an image lies in is a label.")
+    validation: bool = Field(default=False, description="Flag the images that are new for validation.")
 
 
 class Image(Out):
@@ -103,6 +110,11 @@ class Image(Out):
 class ImagePage(Out):
     images: list[Image]
     next: str | None = Field(description="send it as `after`; null at the end")
+
+
+class PageStarts(Out):
+    images: int = Field(description="that fit")
+    starts: list[str] = Field(description="`after` of the second page, of the third and so on")
 
 
 class LabelCount(Out):
@@ -165,6 +177,21 @@ def grid(project: str) -> ImagePage:
         return ImagePage(images=described_images(connection, here.id, shown), next=following)
 
 
+@images.get("/images/pages")
+@requires(Privilege.VIEW)
+@described(
+    Group.IMAGES, "Where the pages of images begin", parameters=query(StartsQuery),
+    example={"images": 450, "starts": ["WzIwMF0", "WzQwMF0"]}, problems=("PARAMETER_INVALID",),
+)  # fmt: skip
+def page_starts(project: str) -> PageStarts:
+    """How many images fit, and what to send as `after` for any page of them: for a grid that is scrolled at will."""
+    asked, here = read_query(StartsQuery), this_project()
+    with context().database.reading() as connection:
+        wanted = asked.resolve(connection, here.id)
+        count, starts = starts_of_pages(connection, here.id, wanted, asked.order, asked.limit)
+    return PageStarts(images=count, starts=starts)
+
+
 @images.post("/images")
 @requires(Privilege.UPLOAD)
 @described(
@@ -189,10 +216,17 @@ def upload(project: str) -> Response:
     is durable. After an interruption send everything again: what is known costs little and comes back as a duplicate.
     """
     asked, parts, here = read_query(UploadQuery), context(), this_project()
-    if (asked.label or asked.folder_labels) and Privilege.LABEL not in here.privileges & principal().opened:
-        raise Forbidden("Labels at an upload need the privilege label.", "PRIVILEGE_MISSING")
+    if (
+        asked.label or asked.folder_labels or asked.validation
+    ) and Privilege.LABEL not in here.privileges & principal().opened:
+        raise Forbidden("Labels and flags at an upload need the privilege label.", "PRIVILEGE_MISSING")
     intake = Intake(
-        parts, here.id, principal().user_id, tuple(normal_name(name) for name in asked.label), asked.folder_labels
+        parts,
+        here.id,
+        principal().user_id,
+        tuple(normal_name(name) for name in asked.label),
+        asked.folder_labels,
+        asked.validation,
     )
     with ExitStack() as open_files:
         reports = intake.take(uploaded_entries(request, parts.settings, open_files))
