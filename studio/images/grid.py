@@ -1,4 +1,4 @@
-"""Pages of images, by key, in one of four orders, and where they begin; what an image is; how many are of which kind."""
+"""Pages of images, by key, in one of four orders, and where they begin; what an image is; how many of which kind."""
 
 from __future__ import annotations
 

@@ -216,9 +216,8 @@ def upload(project: str) -> Response:
     is durable. After an interruption send everything again: what is known costs little and comes back as a duplicate.
     """
     asked, parts, here = read_query(UploadQuery), context(), this_project()
-    if (
-        asked.label or asked.folder_labels or asked.validation
-    ) and Privilege.LABEL not in here.privileges & principal().opened:
+    says_more = asked.label or asked.folder_labels or asked.validation
+    if says_more and Privilege.LABEL not in here.privileges & principal().opened:
         raise Forbidden("Labels and flags at an upload need the privilege label.", "PRIVILEGE_MISSING")
     intake = Intake(
         parts,
