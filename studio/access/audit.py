@@ -69,7 +69,13 @@ def list_lines(
 ) -> list[Row[Any]]:
     """The latest first. before_id: of the last one seen."""
     statement = (
-        select(audit, users.c.public_id.label("user"), users.c.name.label("user_name"), projects.c.public_id.label("p"))
+        select(
+            audit,
+            users.c.public_id.label("user"),
+            users.c.name.label("user_name"),
+            projects.c.public_id.label("p"),
+            projects.c.name.label("project_name"),
+        )
         .select_from(audit)
         .outerjoin(users, users.c.id == audit.c.user_id)
         .outerjoin(projects, projects.c.id == audit.c.project_id)

@@ -119,6 +119,7 @@ class AuditLine(Out):
     user: PublicId | None = Field(description="who; null for nobody known, and for a user who is gone")
     user_name: str | None
     project: PublicId | None
+    project_name: str | None = Field(description="by now")
     details: dict[str, Any]
     address: str = Field(description="where the request came from")
     request_id: str = Field(description="the server's log has more under it")
@@ -240,6 +241,7 @@ def audit_log() -> AuditPage:
                 user=row.user,
                 user_name=row.user_name,
                 project=row.p,
+                project_name=row.project_name,
                 details=row.details,
                 address=row.address,
                 request_id=row.request_id,

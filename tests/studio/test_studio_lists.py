@@ -137,6 +137,7 @@ def test_the_log_is_narrowed_by_action_user_project_subject_and_time(rig: Rig) -
     assert lines(action="projec") == []
     assert lines(user=bob_id) == [("project.made", "second")]
     assert lines(project=first) == [renamed, made]
+    assert {one["project_name"] for one in admin.get(f"{V1}/audit?project={first}")["lines"]} == {"FIRST"}
     assert lines(subject="IRS") == [renamed, made]
     assert lines(until="2026-03-02T00:00:00Z") == lines(until="2026-03-02T02:00:00+02:00") == [made]
     assert made not in lines(since="2026-03-02T00:00:00Z")
