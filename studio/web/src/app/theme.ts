@@ -1,4 +1,4 @@
-import { createTheme, Tooltip } from "@mantine/core";
+import { createTheme, Modal, Tooltip } from "@mantine/core";
 
 /** One look for all pages. Fonts are the system's: none is fetched. */
 export const theme = createTheme({
@@ -8,6 +8,7 @@ export const theme = createTheme({
   cursorType: "pointer",
   headings: { fontWeight: "650" },
   components: {
+    Modal: Modal.extend({ styles: { title: { fontWeight: 650 } } }),
     Tooltip: Tooltip.extend({ defaultProps: { openDelay: 300, withArrow: true, multiline: true, maw: 320 } }),
   },
 });

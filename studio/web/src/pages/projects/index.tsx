@@ -1,12 +1,13 @@
-import { Button, Center, Container, SimpleGrid, Skeleton, TextInput } from "@mantine/core";
-import { useDebouncedValue, useDisclosure } from "@mantine/hooks";
-import { IconPlus, IconSearch, IconSearchOff } from "@tabler/icons-react";
+import { Button, Center, Container, SimpleGrid, Skeleton } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconPlus, IconSearchOff } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, take } from "@/api/client";
 import { useSession } from "@/api/session";
 import { Empty } from "@/components/Empty";
 import { PageHead } from "@/components/PageHead";
+import { SearchField } from "@/components/SearchField";
 import { Trouble } from "@/components/Trouble";
 import { FirstSteps } from "@/pages/projects/FirstSteps";
 import { NewProject } from "@/pages/projects/NewProject";
@@ -16,8 +17,7 @@ const PAGE = 24;
 const COLUMNS = { base: 1, xs: 2, md: 3, xl: 4 };
 
 export default function Page() {
-  const [search, setSearch] = useState("");
-  const [asked] = useDebouncedValue(search.trim(), 200);
+  const [asked, setAsked] = useState("");
   const [making, modal] = useDisclosure(false);
   const mayMake = useSession().data?.privileges.includes("create_projects") ?? false;
   const list = useInfiniteQuery({
@@ -33,21 +33,13 @@ export default function Page() {
     placeholderData: keepPreviousData,
   });
   const projects = list.data?.pages.flatMap((page) => page.projects) ?? [];
-  const isNew = list.isSuccess && projects.length === 0 && !search && !asked;
+  const isNew = list.isSuccess && projects.length === 0 && !asked && !list.isPlaceholderData;
 
   return (
     <Container size={1400} px={0}>
       <PageHead title="Projects">
         {!isNew && (
-          <TextInput
-            aria-label="Search projects"
-            placeholder="Search"
-            type="search"
-            leftSection={<IconSearch size={16} />}
-            value={search}
-            onChange={(event) => setSearch(event.currentTarget.value)}
-            w={{ base: "100%", xs: 240 }}
-          />
+          <SearchField label="Search projects" onSearch={setAsked} w={{ base: "100%", xs: 240 }} />
         )}
         {mayMake && !isNew && (
           <Button leftSection={<IconPlus size={18} />} onClick={modal.open}>
@@ -64,7 +56,7 @@ export default function Page() {
         </SimpleGrid>
       )}
       {isNew && <FirstSteps mayMake={mayMake} onNew={modal.open} />}
-      {list.isSuccess && projects.length === 0 && !isNew && (
+      {list.isSuccess && projects.length === 0 && asked && (
         <Empty icon={IconSearchOff} title={`No project is called “${asked}”`}>
           Search for another part of its name.
         </Empty>
