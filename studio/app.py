@@ -31,11 +31,13 @@ from studio.predict.inference_api import mount_inference_api
 from studio.predict.opening import studio_models
 from studio.routes.account import account
 from studio.routes.cloud import cloud
+from studio.routes.downloads import downloads
 from studio.routes.health import health
 from studio.routes.images import images
 from studio.routes.jobs import jobs
 from studio.routes.labelling import labelling
 from studio.routes.labels import labels
+from studio.routes.licenses import licenses
 from studio.routes.predict import predict
 from studio.routes.problems import STATUS_OF
 from studio.routes.projects import projects
@@ -81,7 +83,10 @@ def create_app(parts: StudioContext) -> Flask:
     app.url_map.converters["id"] = IdConverter
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
-    for blueprint in (account, tokens, users, projects, images, labels, labelling, jobs, cloud, predict, health):
+    for blueprint in (
+        account, tokens, users, projects, images, labels, labelling, jobs, predict, downloads,
+        licenses, cloud, health,
+    ):  # fmt: skip
         app.register_blueprint(blueprint)
     register_pages(app, parts.settings.pages_folder)
     register_guard(app)

@@ -28,11 +28,15 @@ class Privilege(StrEnum):
     ALL_PROJECTS = "all_projects"  # is an owner of every project
     MANAGE_USERS = "manage_users"
     READ_AUDIT = "read_audit"
+    MANAGE_LICENSES = "manage_licenses"
 
 
 INSTALL_PRIVILEGES: Final = frozenset(
-    {Privilege.CREATE_PROJECTS, Privilege.ALL_PROJECTS, Privilege.MANAGE_USERS, Privilege.READ_AUDIT}
-)
+    {
+        Privilege.CREATE_PROJECTS, Privilege.ALL_PROJECTS, Privilege.MANAGE_USERS, Privilege.READ_AUDIT,
+        Privilege.MANAGE_LICENSES,
+    }
+)  # fmt: skip
 PROJECT_PRIVILEGES: Final = frozenset(Privilege) - INSTALL_PRIVILEGES
 
 

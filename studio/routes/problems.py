@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from licenses.errors import EXIT_CODES
 from server.openapi.problems import IMAGE, Meaning
 from server.openapi.problems import PROBLEMS as SERVER_PROBLEMS
 from server.problems import StatusTable
@@ -26,7 +27,10 @@ _COMMON = (
     "BAD_REQUEST", "HTTP_INVALID", "BODY_BROKEN", "FORM_FILES", "JSON_INVALID", "PARAMETER_INVALID", "NOT_FOUND",
     "METHOD_NOT_ALLOWED", "UNSUPPORTED_MEDIA_TYPE", "RANGE_INVALID", "MODELS_LOADING", "ENGINE", "INTERNAL", *IMAGE,
 )  # fmt: skip
-PROBLEMS: dict[str, Meaning] = {code: SERVER_PROBLEMS[code] for code in _COMMON} | {
+# 403 of what a licence does not allow, 422 of a licence file that does not hold.
+_LICENCES = {code: Meaning((403, 422), SERVER_PROBLEMS[code].text) for code in EXIT_CODES}
+_SHARED = {code: SERVER_PROBLEMS[code] for code in _COMMON} | _LICENCES
+PROBLEMS: dict[str, Meaning] = _SHARED | {
     "ADDRESS_INVALID": Meaning((400,), "The address holds characters, plain or encoded, that none here has."),
     "VALUE_INVALID": Meaning((400,), "A value cannot be; `detail` names it."),
     "CURSOR_INVALID": Meaning((400,), "`after` is not the `next` of a page of this list."),
@@ -59,6 +63,7 @@ PROBLEMS: dict[str, Meaning] = {code: SERVER_PROBLEMS[code] for code in _COMMON}
     "JOB_RUNNING": Meaning((409,), "The job is running; cancel it first."),
     "NOT_TRAINED": Meaning((409,), "The job is no training that has ended with a model."),
     "MODEL_NOT_LOADED": Meaning((409,), "The model could not be made ready to predict; `detail` says why."),
+    "NOT_EXPORTED": Meaning((409,), "The export has no bundle, or not yet, or a damaged one."),
     "NOT_MEASURED": Meaning((409,), "The model has no statistics yet, or its files are damaged."),
     "OTHER_TASK": Meaning((409,), "One model gives one label an image, the other any number."),
     "NOTHING_IN_COMMON": Meaning((409,), "The two models know no image in common."),

@@ -13,7 +13,7 @@ from tiny_runs import TinyRun, shapes
 
 from studio.database.tables import jobs
 from studio.jobs.folder import JobFolder
-from studio.jobs.inputs import TrainingInput
+from studio.jobs.inputs import ExportInput, TrainingInput
 from studio.jobs.queue import Kind, State
 
 
@@ -42,3 +42,18 @@ def shape_file(colour: str, seed: int) -> bytes:
     stream = io.BytesIO()
     shapes((colour,), seed).save(stream, "PNG")
     return stream.getvalue()
+
+
+def add_exported(work: Workplace, training: str, source: Path, name: str = "model", state: State = State.DONE) -> str:
+    """Public id of an export of this training that has left this bundle."""
+    wanted = ExportInput(training=training, name=name)
+    values: dict[str, Any] = {
+        "project_id": work.project_id, "kind": Kind.EXPORT.value, "name": "Colours", "state": state.value,
+        "input": wanted.model_dump(mode="json"), "progress": {}, "created_at": NOON, "finished_at": NOON,
+    }  # fmt: skip
+    with work.rig.parts.database.writing() as connection:
+        row = connection.execute(insert(jobs).values(**values).returning(jobs)).one()
+    place = JobFolder(work.rig.parts.settings.jobs_folder, row.public_id)
+    place.folder.mkdir(parents=True)
+    shutil.copyfile(source, place.bundle_path(name))
+    return str(row.public_id)
