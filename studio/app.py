@@ -38,9 +38,11 @@ from studio.routes.jobs import jobs
 from studio.routes.labelling import labelling
 from studio.routes.labels import labels
 from studio.routes.licenses import licenses
+from studio.routes.models import models as model_figures
 from studio.routes.predict import predict
 from studio.routes.problems import STATUS_OF
 from studio.routes.projects import projects
+from studio.routes.recorded import recorded
 from studio.routes.tokens import tokens
 from studio.routes.users import users
 from studio.routes.wire import JSON
@@ -84,7 +86,7 @@ def create_app(parts: StudioContext) -> Flask:
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
     for blueprint in (
-        account, tokens, users, projects, images, labels, labelling, jobs, predict, downloads,
+        account, tokens, users, projects, images, labels, labelling, jobs, model_figures, recorded, predict, downloads,
         licenses, cloud, health,
     ):  # fmt: skip
         app.register_blueprint(blueprint)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from flask import current_app
 
+from studio.analysis.scores import ModelCache
 from studio.database.engine import Database
 from studio.images.blobs import Blobs
 from studio.settings import StudioSettings
@@ -21,13 +22,14 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class StudioContext:
-    """originals, thumbnails: the two stores of files.  now: the clock, aware."""
+    """originals, thumbnails: the two stores of files.  now: the clock, aware.  measured: what models said, kept."""
 
     settings: StudioSettings
     database: Database
     originals: Blobs
     thumbnails: Blobs
     now: Callable[[], datetime] = utc_now
+    measured: ModelCache = field(default_factory=ModelCache)
 
     @property
     def session_lifetime(self) -> timedelta:

@@ -101,15 +101,18 @@ class Scored:
 
     def thresholds(self, given: Sequence[float] | None) -> NDArray[np.float32]:
         """(C,) float32: what the caller chose, or the model's own. Raises Invalid unless one a label, in [0, 1]."""
-        if given is None:
-            return self.default_thresholds
-        values = np.asarray(given, np.float32)
-        if values.shape != (len(self.labels),) or not ((values >= 0) & (values <= 1)).all():
-            raise Invalid(
-                f"thresholds: expected {len(self.labels)} numbers from 0 to 1, one a label in the model's order, found"
-                f" {len(given)}{'' if len(given) != len(self.labels) else ', some outside'}."
-            )
-        return values
+        return self.default_thresholds if given is None else checked_thresholds(given, self.labels)
+
+
+def checked_thresholds(given: Sequence[float], labels: Sequence[str]) -> NDArray[np.float32]:
+    """(C,) float32. Raises Invalid unless one a label, in [0, 1]."""
+    values = np.asarray(given, np.float32)
+    if values.shape != (len(labels),) or not ((values >= 0) & (values <= 1)).all():
+        raise Invalid(
+            f"thresholds: expected {len(labels)} numbers from 0 to 1, one a label in the model's order, found"
+            f" {len(given)}{'' if len(given) != len(labels) else ', some outside'}."
+        )
+    return values
 
 
 class Model:

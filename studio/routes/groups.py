@@ -12,6 +12,7 @@ class Group:
     LABELS = "Labels"
     LABELLING = "Labelling"
     JOBS = "Trainings and exports"
+    MODELS = "How good a model is"
     PREDICT = "Predictions"
     DOWNLOAD = "Downloads and licences"
     CLOUD = "Cloud-compatible calls"
@@ -31,6 +32,8 @@ TAGS: list[dict[str, str]] = [
      " `/v1`, `/v2` and `/api/predict/{project}/{model}`, as `onsight serve` has them."},
     {"name": Group.DOWNLOAD, "description": "Bundles for other machines."},
     {"name": Group.JOBS, "description": "They wait in a queue, run as processes of their own, and outlive the studio."},
+    {"name": Group.MODELS, "description": "Figures follow from the scores that the training recorded; no call"
+     " here changes a model."},
     {"name": Group.CLOUD, "description": "As other programs call them already; names in place of ids."},
     {"name": Group.WATCH, "description": "For load balancers and programs."},
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recorded_run import LABELS, make_run
 from sklearn.metrics import matthews_corrcoef
 
 from bundle.manifest import Task
@@ -17,60 +18,8 @@ from studio.analysis.measured import confusion, measure
 from studio.analysis.scores import Model, ModelCache, Scored
 from studio.analysis.thresholds import chosen_thresholds, clicked_threshold, curve_of, drawn
 from studio.errors import Conflict, Invalid, NotFound
-from trainer.data.snapshot import Snapshot
-from trainer.data.split import SPLITS, Split
-from trainer.predictions import write_predictions
-from trainer.recipe import Recipe
-from trainer.run_folder import RunFolder
-from trainer.statistics import SplitScores, compute_statistics, models_to_json
+from trainer.data.split import Split
 from trainer.statistics.splits import Settings, decisions
-
-LABELS = ("=cat", "dog", "ünknown")
-IMAGES = 300
-
-
-def make_run(folder: Path, task: Task, *, seed: int = 0, skill: float = 1.5, first: int = 0) -> Path:
-    """A run as a training leaves it, of recorded scores; images are numbered from `first`."""
-    rng = np.random.default_rng(seed)
-    numbers = np.arange(first, first + IMAGES)
-    if task is Task.SINGLE_LABEL:
-        truth = np.eye(3, dtype=np.bool_)[numbers % 3]
-    else:
-        truth = np.stack([numbers % 2 == 0, numbers % 3 == 0, numbers % 5 == 0], axis=1)
-    logits = {
-        name: (rng.normal(size=truth.shape) + skill * scale * truth - 0.5).astype(np.float32)
-        for name, scale in (("best", 1.0), ("last", 0.8))
-    }
-    splits = (np.arange(IMAGES) // 30 % 3).astype(np.int8)  # each with all labels
-    snapshot = Snapshot(
-        root="/images", task=task, labels=LABELS, default_label=None,
-        paths=tuple(f"{number:05}.png" for number in numbers), sha256=tuple(f"{number:064x}" for number in numbers),
-        label_matrix=truth, splits=splits, groups=np.arange(IMAGES),
-    )  # fmt: skip
-    run = RunFolder(folder)
-    folder.mkdir()
-    run.recipe_path.write_text(Recipe(images="/images").model_dump_json())
-    snapshot.save(run.snapshot_path)
-    write_predictions(run, snapshot, logits)  # type: ignore[arg-type]
-    run.statistics_path.write_text(
-        models_to_json(
-            {
-                name: compute_statistics(
-                    task, LABELS,
-                    {
-                        split.value: SplitScores(
-                            found[splits == code], truth[splits == code],
-                            [snapshot.paths[row] for row in np.flatnonzero(splits == code)],
-                        )
-                        for code, split in enumerate(SPLITS)
-                    },
-                    resamples=50,
-                )
-                for name, found in logits.items()
-            }
-        )
-    )  # fmt: skip
-    return folder
 
 
 @pytest.fixture(scope="module")

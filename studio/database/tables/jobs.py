@@ -56,3 +56,13 @@ jobs = Table(
     Index(None, "project_id", "id"),
     Index(None, "dataset_id"),
 )
+
+model_thresholds = Table(
+    "model_thresholds",
+    metadata,
+    Column("training_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("choice", String(8), primary_key=True),  # best or last
+    Column("values", JSON, nullable=False),  # one a label, in the model's order
+    Column("user_id", Id, ForeignKey("users.id", ondelete="SET NULL"), nullable=True),
+    Column("saved_at", Instant, nullable=False),
+)
