@@ -7,7 +7,7 @@ same name stays until then. A variant that does not pass its gate is left out, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from exporter.errors import ExportError
 from exporter.evidence import GOLDEN_IMAGES, PARITY_IMAGES, Evidence, gather_evidence, golden_bytes
 from exporter.graph import ServedClassifier, build_onnx
 from exporter.parity import cpu_infer, make_reference, prove_parity
-from exporter.recorded import check_statistics, read_recorded
+from exporter.recorded import check_statistics, decided_by, read_recorded
 from exporter.variants.make import RECIPES, LeftOut, Made, Material, make_variant
 from exporter.variants.names import check_variants
 from exporter.writing import GOLDEN_FILE, MODEL_FILE, Step, check_place, checked_names, draft_manifest, write_bundle
@@ -66,6 +66,7 @@ def export_run(
     variants: Sequence[str] = ("fp32",),
     limits: GateLimits = GateLimits(),  # noqa: B008 - frozen
     require_variants: bool = False,
+    thresholds: Mapping[str, float] | None = None,
     license: LicenseDemand | None = None,
     recipients: Sequence[Recipient] = (),
     now: datetime | None = None,
@@ -75,6 +76,7 @@ def export_run(
 
     images, backbone: where the run's images and backbone lie now, if they have moved.  variants: see
     `check_variants`.  limits: what these may lose.  require_variants: whether one that is left out is an error.
+    thresholds: of labels that are to be decided by another than the run's; figures are measured anew with them.
     license: what a server needs to serve it.  recipients: seal the bundle, so that these installs alone can open it.
     Raises RunError, SnapshotError or BackboneError for an incomplete run, ParityError where a proof fails, ExportError
     for all else (a name, no images, a place that cannot be written); then nothing is written.
@@ -94,6 +96,8 @@ def export_run(
     snapshot, description, statistics = run.snapshot(), run.model(), _statistics(run, choice)
     recorded = read_recorded(run, choice, snapshot)
     check_statistics(run, statistics, snapshot, recorded)
+    if thresholds:
+        statistics = decided_by(statistics, thresholds, snapshot, recorded)
     spec = description.preprocessing
     root = images or Path(snapshot.root)
     evidence = gather_evidence(snapshot, root, spec, PARITY_IMAGES)
@@ -106,8 +110,7 @@ def export_run(
     at("proving parity")
     reference = make_reference(classifier, description.task, temperature, evidence.images, recorded[evidence.rows])
     infer = cpu_infer(graph)
-    thresholds = statistics.thresholds.values
-    parity = prove_parity(reference, infer, description.task, temperature, thresholds)
+    parity = prove_parity(reference, infer, description.task, temperature, statistics.thresholds.values)
 
     at("recording golden answers")
     golden = _golden(classifier, description, temperature, evidence)

@@ -6,6 +6,8 @@ figure that was changed after training, or files of two runs in one folder, neve
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,9 +19,11 @@ from trainer.data.split import SPLITS
 from trainer.predictions import read_predictions
 from trainer.run import Run
 from trainer.run_folder import ModelChoice
-from trainer.statistics import Statistics
+from trainer.statistics import SplitScores, Statistics
 from trainer.statistics.scores import image_losses
+from trainer.statistics.splits import Settings, split_statistics
 
+RESAMPLES = 1000  # of the bootstrap, as the trainer takes them
 FIGURE_TOLERANCE = 1e-4  # relative and absolute; statistics.json holds six significant digits
 
 
@@ -71,6 +75,37 @@ def check_statistics(run: Run, statistics: Statistics, snapshot: Snapshot, logit
                     f" {run.predictions_path.name} says, found {'none' if found is None else f'{found.value:.6g}'}:"
                     " one of the two files was changed after training. Train again."
                 )
+
+
+def decided_by(
+    statistics: Statistics, thresholds: Mapping[str, float], snapshot: Snapshot, logits: NDArray[np.float32]
+) -> Statistics:
+    """The same model with other thresholds, and the figures that follow from them.
+
+    thresholds: label -> 0 to 1; labels that it does not name keep theirs.  logits: recorded, (N,C).  Single-label
+    figures are those of the most probable label, whatever its threshold. Raises ExportError.
+    """
+    labels, task = statistics.labels, statistics.task
+    for label, value in thresholds.items():
+        if label not in labels or not 0 <= value <= 1:
+            raise ExportError(
+                f"thresholds: expected a number from 0 to 1 for labels of the model, found {label!r}: {value}."
+            )
+    before = dict(zip(labels, statistics.thresholds.values, strict=True))
+    values = tuple(float(thresholds.get(label, before[label])) for label in labels)
+    assert statistics.unknown is not None  # the trainer's always have one
+    splits = dict(statistics.splits)
+    if task is Task.MULTI_LABEL:
+        energy, temperature = statistics.unknown.energy_threshold, statistics.calibration.temperature
+        settings = Settings(task, labels, temperature, np.asarray(values, np.float64), energy, RESAMPLES)
+        for code, split in enumerate(SPLITS):
+            rows = np.flatnonzero(snapshot.splits == code)
+            if len(rows):
+                names = [snapshot.paths[row] for row in rows.tolist()]
+                scores = SplitScores(logits[rows], snapshot.label_matrix[rows].astype(np.bool_), names)
+                splits[split.value] = split_statistics(scores, settings, np.random.default_rng(code))
+    chosen = statistics.thresholds.model_copy(update={"values": values})
+    return statistics.model_copy(update={"thresholds": chosen, "splits": splits})
 
 
 def _share_right(

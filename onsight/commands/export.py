@@ -25,6 +25,18 @@ def _variants(_context: click.Context, _option: click.Parameter, text: str) -> t
         raise click.UsageError(str(error)) from error
 
 
+def _thresholds(_context: click.Context, _option: click.Parameter, path: Path | None) -> dict[str, float] | None:
+    if path is None:
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {str(label): float(value) for label, value in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise click.UsageError(
+            f'--thresholds: expected JSON such as {{"label": 0.7}} in {path}, found {error}'
+        ) from error
+
+
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @out_option
@@ -52,6 +64,10 @@ def _variants(_context: click.Context, _option: click.Parameter, text: str) -> t
     "--min-agreement", type=click.FloatRange(0, 1), default=0.97, show_default=True, metavar="FRACTION",
     help="Share of answers that a variant must leave as they are.",
 )  # fmt: skip
+@click.option(
+    "--thresholds", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="FILE", callback=_thresholds,
+    help='JSON, {"label": 0.7}: from where on a label counts. Labels that it does not name keep the run\'s.',
+)  # fmt: skip
 @click.option("--require-variants", is_flag=True, help="Fail where a variant does not keep them; write nothing.")
 @click.option(
     "--for", "recipients", multiple=True, metavar="REQUEST|KEY",
@@ -71,6 +87,7 @@ def command(
     variants: tuple[str, ...],
     max_loss: float,
     min_agreement: float,
+    thresholds: dict[str, float] | None,
     require_variants: bool,
     recipients: tuple[str, ...],
     license_required: bool,
@@ -108,7 +125,7 @@ def command(
             Run(run_folder), out, key, choice=choice, name=name, version=model_version, images=images,
             backbone=backbone, variants=variants,
             limits=GateLimits(max_loss=max_loss, min_agreement=min_agreement), require_variants=require_variants,
-            license=demand, recipients=sealed_for, step=reporter.step,
+            thresholds=thresholds, license=demand, recipients=sealed_for, step=reporter.step,
         )  # fmt: skip
     for each in exported.left_out:
         click.echo(f"warning: {each.name} is left out: {each.reason}.", err=True)

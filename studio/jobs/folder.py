@@ -84,7 +84,12 @@ class JobFolder:
             if not trained.run.trained:
                 raise Conflict("The model that was to be exported is not there any more.", "NOT_TRAINED")
             self.folder.mkdir(parents=True, exist_ok=True)
-            return trained.export_command(self.bundle_path(export.name), export)
+            command = trained.export_command(self.bundle_path(export.name), export)
+            if export.thresholds is None:
+                return command
+            path = self.folder / "thresholds.json"
+            write_atomically(path, json.dumps(export.thresholds, ensure_ascii=False).encode())
+            return [*command, "--thresholds", str(path)]
         if self.run.exists:
             return [*_ONSIGHT, "train", "--resume", "--out", str(self.run.folder)]
         shutil.rmtree(self.run.folder, ignore_errors=True)  # a half-written file would be taken for somebody else's

@@ -72,9 +72,12 @@ class ExportInput(Frozen):
     version: str = Field(default="1", pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")
     variants: tuple[Literal["fp32", "fp16", "int8", "int8-tensorrt"], ...] = ("fp32",)
     license_required: bool = False
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] | None = Field(
+        default=None, description="of labels; those that were saved for the model where absent"
+    )
 
     def options(self) -> list[str]:
-        """For `onsight export`."""
+        """For `onsight export`; thresholds come in a file."""
         words = ["--model", self.model, "--name", self.name, "--model-version", self.version]
         words += ["--variants", ",".join(self.variants)]
         return [*words, "--license-required"] if self.license_required else words

@@ -19,6 +19,7 @@ from studio.jobs.curves import curves_of
 from studio.jobs.folder import JobFolder
 from studio.jobs.inputs import ExportInput, TrainingInput
 from studio.jobs.listing import DescribedJob, describe_jobs, whole_queue
+from studio.predict.trained import with_saved_thresholds
 from studio.routes.groups import Group
 from studio.routes.problems import BODY, PAGE
 from studio.routes.routes import Routes
@@ -188,13 +189,14 @@ def train(project: str) -> tuple[Job, int]:
 @described(
     Group.JOBS, "Export a model", body=body(ExportInput, {"training": "t2Vq8LmRzKx", "name": "trash"}),
     answers=created(Job, "The job.", {**JOB_EXAMPLE, "kind": "export"}),
-    problems=(*BODY, "JOB_NOT_FOUND", "NOT_TRAINED"),
+    problems=(*BODY, "JOB_NOT_FOUND", "NOT_TRAINED", "NOT_MEASURED"),
 )  # fmt: skip
 def export(project: str) -> tuple[Job, int]:
     """Make a signed bundle of it, proven against the trained model."""
     given, parts, here = read_model(ExportInput), context(), this_project()
     with parts.database.writing() as connection:
-        row = queue.add_export(connection, here.id, principal().user_id, given, parts.now())
+        wanted = with_saved_thresholds(connection, parts.settings.jobs_folder, here.id, given)
+        row = queue.add_export(connection, here.id, principal().user_id, wanted, parts.now())
         audit.record(connection, actor(), "export.queued", row.name, project_id=here.id)
     return _told(row.public_id), 201
 

@@ -166,7 +166,6 @@ def _trained(job: str) -> Trained:
 
 def _ready(trained: Trained, choice: ModelChoice) -> ReadyModel:
     prepared = models().bundles.look(trained.row, choice)
-    labels = zip(trained.statistics[choice].labels, trained.thresholds[choice], strict=True)
     return ReadyModel(
         choice=choice,
         readiness=prepared.readiness.value,
@@ -174,7 +173,7 @@ def _ready(trained: Trained, choice: ModelChoice) -> ReadyModel:
         usual_s=USUAL_S,
         detail=prepared.detail,
         version=version_of(trained.row.public_id, choice),
-        labels=[LabelThreshold(label=label, threshold=value) for label, value in labels],
+        labels=[LabelThreshold(label=label, threshold=value) for label, value in trained.thresholds(choice).items()],
     )
 
 

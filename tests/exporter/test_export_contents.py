@@ -23,6 +23,7 @@ from bundle.home import OnsightHome
 from bundle.keys import SigningKey
 from bundle.manifest import Manifest, Task, parse_manifest
 from exporter.card import render_card
+from exporter.errors import ExportError
 from exporter.evidence import (
     GOLDEN_BYTES,
     GOLDEN_EDGE,
@@ -237,3 +238,34 @@ def test_the_same_run_gives_the_same_bytes_in_every_process(
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
         outs.append(out.read_bytes())
     assert outs[0] == outs[1] == single_bundle.read_bytes()
+
+
+@pytest.mark.slow
+def test_thresholds_that_a_person_chose_stand_in_the_bundle_with_the_figures_that_follow(
+    multi_run: TinyRun, multi_bundle: Path, maker_key: SigningKey, tmp_path: Path
+) -> None:
+    """At 0 every label is claimed, so recall is 1, and no image without all labels is decided right."""
+    labels = multi_run.run.model().labels
+    out = tmp_path / "all.onsight"
+    every = dict.fromkeys(labels, 0.0)
+    export_run(multi_run.run, out, maker_key, thresholds=every, now=EXPORTED_AT)
+    before, after = manifest_of(multi_bundle), manifest_of(out)
+    assert after.thresholds == (0.0,) * len(labels)
+    assert after.metrics["test"]["recall_micro"].value == 1
+    assert after.metrics["test"]["exact_match"].value == 0
+    assert after.metrics["test"]["mean_average_precision"].value == pytest.approx(
+        before.metrics["test"]["mean_average_precision"].value, abs=1e-5
+    )
+    assert after.model_id == before.model_id
+    one = {labels[0]: 0.75}
+    export_run(multi_run.run, out, maker_key, thresholds=one, now=EXPORTED_AT)
+    assert manifest_of(out).thresholds == (0.75, *before.thresholds[1:])
+
+
+@pytest.mark.parametrize("wrong", [{"nothing": 0.5}, {"blue": 1.5}, {"blue": float("nan")}])
+def test_thresholds_of_other_labels_or_beyond_their_range_are_refused(
+    wrong: dict[str, float], single_run: TinyRun, maker_key: SigningKey, tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match="thresholds"):
+        export_run(single_run.run, tmp_path / "x.onsight", maker_key, thresholds=wrong)
+    assert not (tmp_path / "x.onsight").exists()

@@ -31,7 +31,8 @@ from licenses.request import read_request
 from studio.access.privileges import InstallRole, ProjectRole, Scope
 from studio.database.tables import audit
 from studio.jobs.folder import JobFolder
-from studio.jobs.queue import State
+from studio.jobs.queue import State, find_job
+from studio.predict.thresholds import save_thresholds
 
 NOW = datetime.now(UTC)
 
@@ -233,3 +234,46 @@ def test_who_may_not_download_does_not(exported: tuple[Workplace, str]) -> None:
     other = work.rig.workplace()
     foreign = f"{other.path}/exports/{address.rpartition('/')[2]}"
     assert other.caller.refused("GET", f"{foreign}/file") == (404, "JOB_NOT_FOUND")
+
+
+def test_an_export_takes_the_saved_thresholds_along_unless_it_names_others(exported: tuple[Workplace, str]) -> None:
+    work, address = exported
+    training = work.caller.get(address)["training"]
+    database = work.rig.parts.database
+    wanted = {"training": training, "name": "shapes"}
+    assert work.caller.post(f"{work.path}/exports", wanted, 201)["export"]["thresholds"] is None
+    with database.writing() as connection:
+        row = find_job(connection, work.project_id, training)
+        save_thresholds(connection, row.id, "best", (0.5, 0.25, 1.0), None, work.rig.clock())
+    state = work.caller.get(f"{work.path}/models/{training}/predict")
+    saved = {one["label"]: one["threshold"] for one in state["models"][0]["labels"]}
+    assert list(saved.values()) == [0.5, 0.25, 1.0]
+    job = work.caller.post(f"{work.path}/exports", wanted, 201)
+    assert job["export"]["thresholds"] == saved
+    with database.reading() as connection:
+        row = find_job(connection, work.project_id, job["id"])
+    command = JobFolder(work.rig.parts.settings.jobs_folder, job["id"]).command(row)
+    assert json.loads(Path(command[command.index("--thresholds") + 1]).read_text()) == saved
+    others = work.caller.post(f"{work.path}/exports", {**wanted, "thresholds": {"blue": 0.1}}, 201)
+    assert others["export"]["thresholds"] == {"blue": 0.1}
+    last = work.caller.post(f"{work.path}/exports", {**wanted, "model": "last"}, 201)
+    assert last["export"]["thresholds"] is None
+
+
+def test_saved_thresholds_decide_on_every_way_of_asking(exported: tuple[Workplace, str]) -> None:
+    work, address = exported
+    training = work.caller.get(address)["training"]
+    raw = {"data": shape_file("red", 3), "content_type": "application/octet-stream"}
+    token = work.rig.by_token(work.owner, Scope.PREDICT)
+    ways = [
+        lambda: work.caller.post(f"{work.path}/models/{training}/predict", **raw)["results"][0],
+        lambda: token.post(f"/v1/predict/{work.public_id}/{training}", **raw),
+    ]
+    assert all(way()["labels"] != [] for way in ways)
+    with work.rig.parts.database.writing() as connection:
+        row = find_job(connection, work.project_id, training)
+        save_thresholds(connection, row.id, "best", (1.0, 1.0, 1.0), None, work.rig.clock())
+    for way in ways:
+        answer = way()
+        assert answer["labels"] == []
+        assert {score["threshold"] for score in answer["scores"]} == {1.0}
