@@ -6,9 +6,10 @@ PYTEST_ARGS ?=
 # Tests wait for processes and disks much of the time. A test marked `alone` has the machine to itself all the same.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help install test check demo bench
+.PHONY: help install web test check demo bench
 help:
 	@echo "make install   .venv with everything a developer needs"
+	@echo "make web       the studio's pages, where their sources have changed"
 	@echo "make test      all tests (PYTEST_ARGS='-m \"not slow\"' for the fast ones)"
 	@echo "make check     ruff, mypy --strict, import-linter, pytest"
 	@echo "make demo      train, export, serve and predict on a real data set"
@@ -20,11 +21,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-test: install
+web: install
+	@./scripts/build_web.sh
+
+test: web
 	@./scripts/install_test_tools.sh
 	$(PYTEST) $(PYTEST_ARGS)
 
-check: install
+check: web
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

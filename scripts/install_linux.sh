@@ -10,7 +10,7 @@ usage: scripts/install_linux.sh [--gpu] [--server-only] [--offline DIR] [--demo 
        scripts/install_linux.sh --rollback [RELEASE] | --uninstall [--purge]   [--prefix DIR]
 
 For a developer: .venv beside this repository.
-  (no option)     install everything for training, exporting and serving on the CPU
+  (no option)     install everything: the studio, training, exporting and serving on the CPU
   --gpu           with ONNX Runtime for CUDA instead of the CPU's
   --server-only   only what serving needs: no torch
   --offline DIR   from a wheelhouse that `onsight pack-offline` made, without any network
@@ -41,7 +41,7 @@ usage_error() {
 
 job=developer
 runtime=
-tools=,train,export
+tools=,train,export,studio
 offline=
 prefix=
 owner=

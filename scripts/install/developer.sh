@@ -28,6 +28,9 @@ install_for_developer() {
     install_into_developers_venv "$extras"
     echo "$wanted" >.venv/.onsight
   fi
+  if [ -z "$offline" ] && has_extra "$extras" studio; then
+    scripts/build_web.sh
+  fi
   if [ ${#demo[@]} -gt 0 ]; then
     exec .venv/bin/onsight "${demo[@]}"
   fi

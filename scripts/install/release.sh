@@ -48,7 +48,7 @@ tree_digest() {
   packages=$("$1" -c 'import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"], sep="\n")')
   # shellcheck disable=SC2086 # one word a package
-  find pyproject.toml constraints.txt scripts $packages -type f ! -name '*.pyc' -print0 \
+  find pyproject.toml constraints.txt scripts $packages -name node_modules -prune -o -type f ! -name "*.pyc" -print0 \
     | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
 }
 

@@ -1,4 +1,4 @@
-"""How good a model is, over HTTP: figures at any thresholds, curves, saved thresholds, predictions, doubts, comparison."""
+"""How good a model is, over HTTP: figures at any thresholds, curves, predictions, label issues, comparison."""
 
 from __future__ import annotations
 
