@@ -15,6 +15,7 @@ from real_browser import playwright, watched_page
 from running_studio import EMAIL, PASSWORD, RunningStudio
 
 from benchmarks.shared_data import DATASETS
+from studio.pages import BUILT
 
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -25,8 +26,12 @@ def signed_in(
     browser: playwright.Browser, studio: RunningStudio, path: str = "/", *, email: str = EMAIL,
     password: str = PASSWORD, **options: Any,
 ) -> Iterator[playwright.Page]:  # fmt: skip
-    """The page at a path, for a user. options: of the browser's context, like viewport and color_scheme."""
+    """The page at a path, for a user. options: of the browser's context, like viewport and color_scheme.
+
+    Without a service worker, unless told: what a test refuses or counts are then requests of the page itself.
+    """
     options.setdefault("viewport", DESKTOP)
+    options.setdefault("service_workers", "block")
     answer = browser.new_context()
     signing = answer.request.post(
         f"{studio.url}/studio/v1/session", data={"email": email, "password": password}
@@ -36,6 +41,11 @@ def signed_in(
     answer.close()
     with watched_page(browser, studio.url + path, studio.url, storage_state=state, **options) as page:
         yield page
+
+
+def pages_folder() -> Path:
+    """The build that the tests look at."""
+    return Path(os.environ.get("ONSIGHT_STUDIO_PAGES_FOLDER", BUILT))
 
 
 def snap(page: playwright.Page, name: str) -> None:
