@@ -82,7 +82,7 @@ def _read(folder: Path) -> dict[str, PageFile]:
         return {}
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
+        if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
             address = "/" + path.relative_to(folder).as_posix()
             media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
             found[address] = PageFile(path.read_bytes(), media_type, address.startswith("/assets/"))

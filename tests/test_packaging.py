@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -35,6 +37,25 @@ def test_our_packages_are_imported_from_this_repository() -> None:
 def test_every_package_folder_is_listed() -> None:
     found = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks", "tests"}
     assert found == set(PACKAGES)
+
+
+def test_the_wheel_holds_the_studios_pages_as_they_are_built_and_no_source_of_them(tmp_path: Path) -> None:
+    tree, out = tmp_path / "tree", tmp_path / "out"
+    tree.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, tree)
+    for name in PACKAGES:
+        (tree / name).mkdir()
+        (tree / name / "__init__.py").touch()
+    web = tree / "studio/web"
+    shutil.copytree(ROOT / "studio/web", web, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    for name in ("dist/index.html", "dist/sw.js", "dist/assets/index-A1.js", "dist/.built", "node_modules/x/index.js"):
+        (web / name).parent.mkdir(parents=True, exist_ok=True)
+        (web / name).write_text(name)
+    wheel = next(WheelBuilder(str(tree)).build(directory=str(out)))
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if name.startswith("studio/web/")}
+    assert found == {f"studio/web/dist/{name}" for name in ("index.html", "sw.js", "assets/index-A1.js")}
 
 
 def test_the_command_line_starts_without_torch_or_flask() -> None:

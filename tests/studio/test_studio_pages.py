@@ -25,6 +25,7 @@ def client(tmp_path: Path) -> FlaskClient:
     (build / "assets" / "index-AbC123.js").write_bytes(SCRIPT)
     (build / "manifest.webmanifest").write_text('{"name": "Onsight"}')
     (tmp_path / "secret.txt").write_text("nobody's business")
+    (build / ".built").write_text("nobody's business either")
     (build / "assets" / "link.js").symlink_to(tmp_path / "secret.txt")
     return _client(build)
 
@@ -91,7 +92,13 @@ def test_a_wrong_address_of_a_program_is_no_page(client: FlaskClient, address: s
 
 
 def test_nothing_beside_the_build_is_read(client: FlaskClient) -> None:
-    for address in ("/assets/link.js", "/../secret.txt", "/%2e%2e/secret.txt", "/assets/..%2f..%2fsecret.txt"):
+    for address in (
+        "/.built",
+        "/assets/link.js",
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/assets/..%2f..%2fsecret.txt",
+    ):
         assert b"business" not in client.get(address, headers=HTML).data
 
 
