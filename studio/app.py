@@ -31,6 +31,7 @@ from studio.predict.inference_api import mount_inference_api
 from studio.predict.opening import studio_models
 from studio.routes.account import account
 from studio.routes.cloud import cloud
+from studio.routes.datasets import datasets
 from studio.routes.downloads import downloads
 from studio.routes.health import health
 from studio.routes.images import images
@@ -44,6 +45,7 @@ from studio.routes.problems import STATUS_OF
 from studio.routes.projects import projects
 from studio.routes.recorded import recorded
 from studio.routes.tokens import tokens
+from studio.routes.trainings import trainings
 from studio.routes.users import users
 from studio.routes.wire import JSON
 
@@ -86,8 +88,8 @@ def create_app(parts: StudioContext) -> Flask:
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
     for blueprint in (
-        account, tokens, users, projects, images, labels, labelling, jobs, model_figures, recorded, predict, downloads,
-        licenses, cloud, health,
+        account, tokens, users, projects, images, labels, labelling, jobs, trainings, datasets, model_figures, recorded,
+        predict, downloads, licenses, cloud, health,
     ):  # fmt: skip
         app.register_blueprint(blueprint)
     register_pages(app, parts.settings.pages_folder)

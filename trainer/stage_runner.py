@@ -18,21 +18,8 @@ from trainer.progress import Reporter, duration
 from trainer.recipe import Recipe
 from trainer.run import ModelDescription, Run
 from trainer.run_folder import ModelChoice
-from trainer.stages import (
-    DEFAULTS,
-    FINE_TUNE,
-    HEAD,
-    NETWORK,
-    WORK,
-    Examples,
-    FeatureInputs,
-    PixelInputs,
-    pack_state,
-    plan_stage,
-    planned_steps,
-    run_stage,
-    unpack_state,
-)
+from trainer.stage_defaults import DEFAULTS, FINE_TUNE, HEAD, NETWORK, WORK, steps_of
+from trainer.stages import Examples, FeatureInputs, PixelInputs, pack_state, plan_stage, run_stage, unpack_state
 
 SAVE_INTERVAL_S = 10.0
 
@@ -108,12 +95,13 @@ class StageRunner:
         self, network: Head | Classifier, inputs: FeatureInputs | PixelInputs, stage: str, start: FitState | None
     ) -> Trained:
         plan = plan_stage(stage, self.recipe, self.examples, self._budget_s)
+        steps = steps_of(stage, self.recipe, len(self.examples.train_rows))
         state = self._resumed_state if self._resumed_stage == stage else None
         if state is None:
             state = replace(start or FitState(), planned_epochs=plan.epochs)
         self.reporter.say(
             f"{WORK[stage]}{f' after epoch {state.epoch}' if state.epoch else ''}: at most"
-            f" {planned_steps(plan, self.examples):,} steps in {plan.epochs} epochs of batches of {plan.batch_size},"
+            f" {steps:,} steps in {plan.epochs} epochs of batches of {plan.batch_size},"
             f" at most {duration(self._budget_s)}"
         )
 

@@ -20,29 +20,8 @@ from trainer.augment import augment
 from trainer.fit import FitPlan, FitState, fit
 from trainer.head import Classifier, Head
 from trainer.recipe import Augmentation, Recipe
+from trainer.stage_defaults import DEFAULTS, FINE_TUNE, batch_size_of
 
-HEAD, NETWORK, FINE_TUNE = "head", "network", "fine_tune"
-WORK = {HEAD: "training the head", NETWORK: "training the network", FINE_TUNE: "fine-tuning the network"}
-
-
-@dataclass(frozen=True)
-class StageDefaults:
-    """learning_rate: at the reference batch size; it grows with the root of the batch size (Malladi et al. 2022)."""
-
-    epochs: int
-    patience: int
-    learning_rate: float
-    reference_batch: int
-    weight_decay: float
-    evaluation_batch: int
-    train_probe: int
-
-
-DEFAULTS = {
-    HEAD: StageDefaults(40, 12, 1e-3, 128, 1e-2, 4096, 1000),
-    NETWORK: StageDefaults(60, 12, 2e-3, 64, 5e-2, 128, 512),
-    FINE_TUNE: StageDefaults(12, 4, 3e-4, 32, 1e-2, 64, 256),
-}
 BACKBONE_RATE = 0.3  # of the head's learning rate, in fine-tuning
 
 
@@ -86,10 +65,7 @@ class Examples:
 def plan_stage(stage: str, recipe: Recipe, examples: Examples, budget_s: float) -> FitPlan:
     """The recipe's choices, and the defaults of the stage where it leaves them open."""
     defaults = DEFAULTS[stage]
-    count = len(examples.train_rows)
-    automatic = 2 ** round(math.log2(max(1, count) / 16))
-    limits = (16, 256) if stage == HEAD else (16, 64)
-    batch_size = recipe.batch_size or int(np.clip(automatic, *limits))
+    batch_size = batch_size_of(stage, recipe, len(examples.train_rows))
     return FitPlan(
         stage=stage,
         exclusive=examples.task is Task.SINGLE_LABEL,
@@ -104,11 +80,6 @@ def plan_stage(stage: str, recipe: Recipe, examples: Examples, budget_s: float) 
         evaluation_batch=defaults.evaluation_batch,
         train_probe=defaults.train_probe,
     )
-
-
-def planned_steps(plan: FitPlan, examples: Examples) -> int:
-    """Optimiser steps if neither patience nor the budget ends it earlier."""
-    return plan.epochs * max(1, round(len(examples.train_rows) / plan.batch_size))
 
 
 def run_stage(

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from bundle.manifest import Frozen
-from studio.database.tables import datasets, image_labels, images, labels
+from studio.database.tables import datasets, image_labels, images, jobs, labels
 from studio.errors import Invalid, NotFound
 
 
@@ -33,12 +33,20 @@ class DatasetImage:
     validation: bool
 
 
-class DatasetDiff(Frozen):
-    """Public ids of images. relabelled: other labels, or another validation flag."""
+class ChangedImage(Frozen):
+    """image: public id.  before, after: its labels, the default label first; null where it is not in that version."""
 
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    relabelled: tuple[str, ...]
+    image: str
+    before: tuple[str, ...] | None
+    after: tuple[str, ...] | None
+
+
+class DatasetDiff(Frozen):
+    """relabelled: other labels, or another validation flag."""
+
+    added: tuple[ChangedImage, ...]
+    removed: tuple[ChangedImage, ...]
+    relabelled: tuple[ChangedImage, ...]
 
 
 def freeze(
@@ -49,7 +57,7 @@ def freeze(
     wanted: names of the labels that count, all where None; an image without any of them is left out, unless
     `unlabelled`. Raises NotFound for a label that is not there, Invalid where no image is left.
     """
-    found = _images_now(connection, project_id, wanted, unlabelled)
+    found = images_now(connection, project_id, wanted, unlabelled)
     if not found:
         raise Invalid("No image has one of these labels. Label some first.", "DATASET_EMPTY")
     content = json.dumps([asdict(image) for image in found], ensure_ascii=False, separators=(",", ":")).encode()
@@ -68,6 +76,15 @@ def freeze(
     ).one()  # fmt: skip
 
 
+def find_dataset(connection: Connection, project_id: int, public_id: str) -> Row[Any]:
+    """Raises NotFound where the project has no such version."""
+    own = (datasets.c.project_id == project_id) & (datasets.c.public_id == public_id)
+    row = connection.execute(select(datasets).where(own)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such version of the project's images and labels.", "DATASET_NOT_FOUND")
+    return row
+
+
 def read_dataset(connection: Connection, dataset_id: int) -> list[DatasetImage]:
     content = connection.scalar(select(datasets.c.content).where(datasets.c.id == dataset_id))
     if content is None:
@@ -75,19 +92,36 @@ def read_dataset(connection: Connection, dataset_id: int) -> list[DatasetImage]:
     return [DatasetImage(**{**each, "labels": tuple(each["labels"])}) for each in json.loads(zlib.decompress(content))]
 
 
+def images_as_asked(connection: Connection, project_id: int, dataset_id: int) -> list[DatasetImage]:
+    """What a training would be given now that asked as the last one on this version did."""
+    asked = connection.scalar(
+        select(jobs.c.input).where(jobs.c.dataset_id == dataset_id).order_by(jobs.c.id.desc()).limit(1)
+    )
+    wanted, unlabelled = (asked or {}).get("labels"), bool((asked or {}).get("unlabelled_as_negative"))
+    if wanted is not None:
+        own = (labels.c.project_id == project_id) & labels.c.removed_at.is_(None)
+        wanted = set(wanted) & set(connection.scalars(select(labels.c.name).where(own)))
+    return images_now(connection, project_id, wanted, unlabelled)
+
+
 def difference(before: Sequence[DatasetImage], after: Sequence[DatasetImage]) -> DatasetDiff:
     """What changed from one version to the other."""
     old, new = ({image.image: image for image in version} for version in (before, after))
     return DatasetDiff(
-        added=tuple(name for name in new if name not in old),
-        removed=tuple(name for name in old if name not in new),
-        relabelled=tuple(name for name, image in new.items() if name in old and old[name] != image),
+        added=tuple(ChangedImage(image=name, before=None, after=new[name].labels) for name in new if name not in old),
+        removed=tuple(ChangedImage(image=name, before=old[name].labels, after=None) for name in old if name not in new),
+        relabelled=tuple(
+            ChangedImage(image=name, before=old[name].labels, after=image.labels)
+            for name, image in new.items()
+            if name in old and old[name] != image
+        ),
     )
 
 
-def _images_now(
+def images_now(
     connection: Connection, project_id: int, wanted: Collection[str] | None, unlabelled: bool
 ) -> list[DatasetImage]:
+    """Those that a training of these labels would be given now. Raises NotFound for a label that is not there."""
     own = (labels.c.project_id == project_id) & labels.c.removed_at.is_(None)
     names = {
         row.id: row.name

@@ -25,9 +25,7 @@ from studio.routes.problems import BODY, PAGE
 from studio.routes.routes import Routes
 from studio.routes.wire import (
     DONE,
-    In,
     Moment,
-    Name,
     Out,
     PageQuery,
     PublicId,
@@ -50,11 +48,6 @@ JOB_EXAMPLE: Any = {
     "message": None, "created_at": "2026-03-01T12:00:00Z", "started_at": "2026-03-01T12:00:01Z", "finished_at": None,
     "user_name": "Ada", "dataset": "d8Kw3NvYpQa", "image_count": 2527, "training": {"minutes": 1.0}, "export": None,
 }  # fmt: skip
-
-
-class NewTraining(In):
-    name: Name
-    training: TrainingInput = TrainingInput()
 
 
 class JobsQuery(PageQuery):
@@ -166,22 +159,7 @@ def of_project(project: str) -> JobPage:
 @described(Group.JOBS, "One training or export", example=JOB_EXAMPLE, problems=("JOB_NOT_FOUND",))
 def one(project: str, job: str) -> Job:
     """How far it is, and where it stands in the queue."""
-    return _told(job)
-
-
-@jobs.post(f"{_IN_PROJECT}/trainings")
-@requires(Privilege.TRAIN)
-@described(
-    Group.JOBS, "Train a model", body=body(NewTraining, {"name": "First try", "training": {"minutes": 1}}),
-    answers=created(Job, "The job.", JOB_EXAMPLE), problems=(*BODY, "DATASET_EMPTY", "LABEL_NOT_FOUND"),
-)  # fmt: skip
-def train(project: str) -> tuple[Job, int]:
-    """On the images and labels as they are now: what is changed later does not reach it."""
-    given, parts, here = read_model(NewTraining), context(), this_project()
-    with parts.database.writing() as connection:
-        row = queue.add_training(connection, here.id, principal().user_id, given.name, given.training, parts.now())
-        audit.record(connection, actor(), "training.queued", given.name, project_id=here.id)
-    return _told(row.public_id), 201
+    return told_job(job)
 
 
 @jobs.post(f"{_IN_PROJECT}/exports")
@@ -198,7 +176,7 @@ def export(project: str) -> tuple[Job, int]:
         wanted = with_saved_thresholds(connection, parts.settings.jobs_folder, here.id, given)
         row = queue.add_export(connection, here.id, principal().user_id, wanted, parts.now())
         audit.record(connection, actor(), "export.queued", row.name, project_id=here.id)
-    return _told(row.public_id), 201
+    return told_job(row.public_id), 201
 
 
 @jobs.post(f"{_IN_PROJECT}/jobs/<id:job>/cancel")
@@ -209,7 +187,7 @@ def cancel(project: str, job: str) -> Job:
     parts, here = context(), this_project()
     with parts.database.writing() as connection:
         queue.request_cancel(connection, queue.find_job(connection, here.id, job).id, parts.now())
-    return _told(job)
+    return told_job(job)
 
 
 @jobs.post(f"{_IN_PROJECT}/jobs/<id:job>/resume")
@@ -220,7 +198,7 @@ def resume(project: str, job: str) -> Job:
     parts, here = context(), this_project()
     with parts.database.writing() as connection:
         queue.resume(connection, queue.find_job(connection, here.id, job).id)
-    return _told(job)
+    return told_job(job)
 
 
 @jobs.delete(f"{_IN_PROJECT}/jobs/<id:job>")
@@ -289,7 +267,8 @@ def _row(job: str) -> Any:
         return queue.find_job(connection, this_project().id, job)
 
 
-def _told(job: str) -> Job:
+def told_job(job: str) -> Job:
+    """Of the current project."""
     parts = context()
     with parts.database.reading() as connection:
         row = queue.find_job(connection, this_project().id, job)

@@ -42,6 +42,7 @@ PATH_PARAMETERS: dict[str, tuple[str, str, Schema]] = {
     "project": ("The project's id.", "p3Wn8rTyKea", _ID),
     "user": ("The user's id.", "7kQmTz3vWpa", _ID),
     "token": ("The token's id.", "h4sTqXv9b2c", _ID),
+    "dataset": ("The version's id.", "d8Kw3NvYpQa", _WHOLE_ID),
     "image": ("The image's id.", "m9Ls2VbXuRd", _WHOLE_ID),
     "job": ("The job's id; of a model, its training's.", "h4sTqXv9b2c", _WHOLE_ID),
     "label": ("The label's id.", "q5Zc7NfGhJt", _WHOLE_ID),

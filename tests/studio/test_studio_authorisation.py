@@ -51,6 +51,7 @@ ROUTES: dict[tuple[str, str], str] = {
     ("GET", "/studio/v1/start"): "public",
     ("POST", "/studio/v1/setup"): "public",
     ("POST", "/studio/v1/password"): "public",
+    ("POST", "/studio/v1/password/link"): "public",
     ("POST", "/studio/v1/session"): "public",
     ("GET", "/studio/v1/session"): "anybody",
     ("DELETE", "/studio/v1/session"): "sessions",
@@ -109,6 +110,11 @@ ROUTES: dict[tuple[str, str], str] = {
     ("GET", f"{P}/jobs/<id:job>/log"): "see",
     ("GET", f"{P}/jobs/<id:job>/curves"): "see",
     ("POST", f"{P}/trainings"): "train",
+    ("POST", f"{P}/trainings/one-class"): "train",
+    ("POST", f"{P}/trainings/read-out"): "see",
+    ("GET", f"{P}/backbones"): "see",
+    ("GET", f"{P}/datasets"): "see",
+    ("GET", f"{P}/datasets/<id:dataset>/difference"): "see",
     ("POST", f"{P}/exports"): "download",
     ("GET", "/studio/v1/queue"): "anybody",
     ("GET", f"{P}/models"): "see",
@@ -275,5 +281,5 @@ def test_the_public_views_are_these_and_no_others(rig: Rig) -> None:
               if rule_of_view(rule.endpoint, rig.app.view_functions[rule.endpoint]).open}  # fmt: skip
     assert public == {
         "/health/live", "/health/ready", "/openapi.json", "/studio/v1/start", "/studio/v1/setup",
-        "/studio/v1/password", "/studio/v1/session",
+        "/studio/v1/password", "/studio/v1/password/link", "/studio/v1/session",
     }  # fmt: skip

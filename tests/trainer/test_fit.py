@@ -20,17 +20,8 @@ from trainer.backbone import load_encoder, scratch_spec
 from trainer.fit import FitPlan, FitState, fit, loss_of, predict_logits
 from trainer.head import Classifier, Head
 from trainer.recipe import Recipe
-from trainer.stages import (
-    HEAD,
-    NETWORK,
-    Examples,
-    FeatureInputs,
-    PixelInputs,
-    pack_state,
-    plan_stage,
-    run_stage,
-    unpack_state,
-)
+from trainer.stage_defaults import HEAD, NETWORK
+from trainer.stages import Examples, FeatureInputs, PixelInputs, pack_state, plan_stage, run_stage, unpack_state
 from trainer.statistics.calibration import fit_temperature
 
 CLASSES, WIDTH, TRAIN, VALIDATION = 3, 8, 96, 40

@@ -17,7 +17,7 @@ from bundle.preprocess import preprocess
 from trainer.errors import BackboneError, RunError
 from trainer.progress import SilentReporter
 from trainer.run import Run
-from trainer.stages import DEFAULTS
+from trainer.stage_defaults import DEFAULTS
 
 TrainShapes = Callable[..., Any]
 FILES = ("best.safetensors", "last.safetensors")
