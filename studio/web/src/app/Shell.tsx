@@ -1,15 +1,17 @@
 import { AppShell, Burger, Center, Group, Loader, UnstyledButton } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { useEffect, useRef } from "react";
+import { lazy, Suspense, useEffect, useRef } from "react";
 import { Link, Outlet, ScrollRestoration, useLocation, useMatch } from "react-router";
 import { useSession } from "@/api/session";
 import { AccountMenu } from "@/app/AccountMenu";
-import { LostConnection } from "@/app/LostConnection";
 import { Mark } from "@/app/Mark";
 import { ProjectSwitch } from "@/app/ProjectSwitch";
 import { Sections } from "@/app/Sections";
 import { Trouble } from "@/components/Trouble";
 import SignIn from "@/pages/start/SignIn";
+import { StartFrame } from "@/pages/start/StartFrame";
+
+const UploadTray = lazy(() => import("@/pages/images/upload/Tray"));
 
 /** The frame around every page: who is not signed in sees the form for it, at whatever address. */
 export function Shell() {
@@ -34,7 +36,13 @@ export function Shell() {
       </Center>
     );
   }
-  if (session.isError) return <Trouble error={session.error} retry={() => void session.refetch()} />;
+  if (session.isError) {
+    return (
+      <StartFrame title="No answer">
+        <Trouble error={session.error} retry={() => void session.refetch()} />
+      </StartFrame>
+    );
+  }
   if (session.data === null) return <SignIn />;
   return (
     <AppShell
@@ -67,7 +75,9 @@ export function Shell() {
       <AppShell.Main id="main" ref={main} className="main" tabIndex={-1}>
         <Outlet />
       </AppShell.Main>
-      <LostConnection />
+      <Suspense>
+        <UploadTray />
+      </Suspense>
       <ScrollRestoration />
     </AppShell>
   );

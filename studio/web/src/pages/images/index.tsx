@@ -1,5 +1,7 @@
-import { PageHead } from "@/components/PageHead";
+import { useProjectId } from "@/api/session";
+import { Workplace } from "@/pages/images/Workplace";
 
 export default function Page() {
-  return <PageHead title="Images" />;
+  const project = useProjectId();
+  return <Workplace key={project} project={project} />;
 }
