@@ -18,6 +18,7 @@ from pathlib import Path
 from bundle.errors import OnsightError
 
 SHOWN_LINES = 15
+PAGES_SCRIPT = "scripts/build_web.sh"
 
 
 class PackagingFailed(OnsightError):
@@ -47,6 +48,28 @@ class OwnWheel:
     path: Path
     version: str
     extras: frozenset[str]
+
+
+def build_pages(source: Path) -> None:
+    """Build the studio's pages in the source tree, where they are not what its sources give. Raises PackagingFailed."""
+    result = subprocess.run(  # noqa: S603 - our own script
+        [str(source / PAGES_SCRIPT)],
+        env={**os.environ, "PYTHON": sys.executable},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise PackagingFailed(
+            f"building the studio's pages: {PAGES_SCRIPT} ended with exit code {result.returncode}. It needs this"
+            f" Python to have onsight[studio], and npm to reach its registry.\n{last_lines(result.stdout)}"
+        )
+
+
+def last_lines(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-SHOWN_LINES:])
 
 
 class Pip:
@@ -111,8 +134,7 @@ class Pip:
             check=False,
         )
         if result.returncode:
-            words = "\n".join(result.stdout.strip().splitlines()[-SHOWN_LINES:])
             raise PackagingFailed(
                 f"{doing}: pip ended with exit code {result.returncode}. Is the package index reachable? What is there"
-                f" already is kept: the same command goes on.\n{words}"
+                f" already is kept: the same command goes on.\n{last_lines(result.stdout)}"
             )

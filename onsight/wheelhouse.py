@@ -1,8 +1,9 @@
 """A wheelhouse: everything that a host without a network needs to install Onsight, in one folder.
 
-In this order: build our wheel, ask pip which others, fetch those that are missing, add installer, pins and a README,
-prove that pip finds all it needs in the folder, and write SHA256SUMS last: a folder without it is unfinished, and the
-installer refuses it. Never installs anything, and keeps what an interrupted run has fetched.
+In this order: build our wheel, with the studio's pages where the studio comes along, ask pip which others, fetch those
+that are missing, add installer, pins and a README, prove that pip finds all it needs in the folder, and write
+SHA256SUMS last: a folder without it is unfinished, and the installer refuses it. Keeps what an interrupted run has
+fetched.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from onsight.packages import PackagingFailed, Pip, Requirement
+from onsight.packages import PackagingFailed, Pip, Requirement, build_pages
 
 CONF, SUMS, CONSTRAINTS, README = "wheelhouse.conf", "SHA256SUMS", "constraints.txt", "README.txt"
 SOURCE_NEEDS = ("pyproject.toml", CONSTRAINTS, "scripts/install_linux.sh", "scripts/install", "scripts/systemd")
@@ -66,6 +67,8 @@ def make_wheelhouse(source: Path, folder: Path, extras: tuple[str, ...], progres
     pip = Pip(source / CONSTRAINTS)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as temporary:
         progress("building", 0, 1)
+        if "studio" in extras:
+            build_pages(source)
         own = pip.build(source, Path(temporary))
         if unknown := set(extras) - own.extras:
             raise PackagingFailed(

@@ -16,7 +16,7 @@ from onsight.wheelhouse import make_wheelhouse, pack_tar
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--extras", default="server", show_default=True, metavar="NAMES",
-    help="What to bring: server or gpu; with train,export also what training needs.",
+    help="What to bring: server or gpu; train,export for training; studio for the web application.",
 )  # fmt: skip
 @click.option("--tar", "as_tar", is_flag=True, help="Write DIR.tar too, to be copied as one file.")
 @click.option(

@@ -67,7 +67,7 @@ def write_own_wheel(folder: Path | str, version: str = "0.1.0", changes: Mapping
     files[f"{stem}/entry_points.txt"] = b"[console_scripts]\nonsight = onsight.cli:main\n"
     needs = "".join(
         f"Provides-Extra: {extra}\nRequires-Dist: {STAND_IN}; extra == '{extra}'\n"
-        for extra in ("server", "gpu", "train")
+        for extra in ("server", "gpu", "train", "studio")
     )
     return write_wheel(Path(folder), "onsight", version, files, needs)
 

@@ -122,7 +122,7 @@ def test_a_wheel_that_was_damaged_is_fetched_again_and_an_old_one_removed(
     [
         ("server,gpu", "expected exactly one of server and gpu"),
         ("train", "expected exactly one of server and gpu"),
-        ("server,astrology", "expected some of gpu, server, train, found astrology"),
+        ("server,astrology", "expected some of gpu, server, studio, train, found astrology"),
     ],
 )
 def test_extras_that_cannot_work_are_refused(source: Path, index: Path, tmp_path: Path, extras: str, says: str) -> None:
@@ -196,3 +196,20 @@ def test_the_real_packages_install_on_a_host_without_a_network(tmp_path: Path, h
     host.add_model()
     with host.started_as_the_unit_says(tmp_path) as server:
         assert server.wait_for_status(200).json["models"][0]["name"] == "colours"
+
+
+@pytest.mark.slow
+def test_with_the_studio_its_pages_are_built_first_and_without_it_nobody_needs_them(
+    source: Path, index: Path, tmp_path: Path
+) -> None:
+    script, environment = source / "scripts/build_web.sh", index_environment(index)
+    script.write_text("#!/bin/sh\necho no npm on this machine >&2\nexit 3\n")
+    made_of(pack_offline(tmp_path / "server", source, environment, "--json"))
+    refused = pack_offline(tmp_path / "studio", source, environment, "--extras", "server,studio")
+    assert refused.returncode == 1
+    assert "no npm on this machine" in refused.stderr
+    script.write_text('#!/bin/sh\n"$PYTHON" -c \'import studio\' && touch "${0%/*}/pages"\n')
+    backend = (source / "backend.py").read_text()
+    (source / "backend.py").write_text(f"{backend}\nimport pathlib\nassert pathlib.Path('scripts/pages').exists()\n")
+    made = made_of(pack_offline(tmp_path / "studio", source, environment, "--extras", "server,studio", "--json"))
+    assert made["extras"] == ["server", "studio"]
