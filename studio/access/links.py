@@ -45,15 +45,26 @@ def use_setup_secret(connection: Connection, secret: str, now: datetime) -> None
         )
 
 
+def user_of_password_secret(connection: Connection, secret: str, now: datetime) -> Row[Any]:
+    """The user whose link it is, which goes on working. Raises Forbidden as `use_password_secret` does."""
+    works = (links.c.sha256 == digest(secret)) & (links.c.expires_at > now)
+    return _user_of(connection, connection.execute(select(links.c.user_id).where(works)).one_or_none())
+
+
 def use_password_secret(connection: Connection, secret: str, now: datetime) -> Row[Any]:
     """The user whose link it is. Raises Forbidden for one that is used, too old or of somebody disabled."""
     used = connection.execute(
         delete(links).where(links.c.sha256 == digest(secret), links.c.expires_at > now).returning(links.c.user_id)
     ).one_or_none()
+    return _user_of(connection, used)
+
+
+def _user_of(connection: Connection, link: Row[Any] | None) -> Row[Any]:
+    """link: none, or of nobody, is one that does not work."""
     user = None
-    if used is not None and used.user_id is not None:
+    if link is not None and link.user_id is not None:
         user = connection.execute(
-            select(users).where(users.c.id == used.user_id, users.c.disabled.is_(False))
+            select(users).where(users.c.id == link.user_id, users.c.disabled.is_(False))
         ).one_or_none()
     if user is None:
         raise Forbidden(

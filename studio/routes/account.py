@@ -15,7 +15,7 @@ from server.problems import Problem
 from studio.access import audit
 from studio.access.audit import Actor
 from studio.access.guard import actor, by_session, principal, public, signed_in
-from studio.access.links import use_password_secret, use_setup_secret
+from studio.access.links import use_password_secret, use_setup_secret, user_of_password_secret
 from studio.access.passwords import hash_password, is_outdated, verify_password
 from studio.access.principal import Principal
 from studio.access.privileges import InstallRole
@@ -57,6 +57,18 @@ class SetUp(SignIn):
 class ChosenPassword(In):
     secret: Secret
     password: Password
+
+
+class LinkSecret(In):
+    secret: Secret
+
+
+class LinkOwner(Out):
+    """Whom a link is for."""
+
+    email: str
+    name: str
+    has_password: bool = Field(description="false: the link is an invitation")
 
 
 class ChangedPassword(In):
@@ -112,6 +124,20 @@ def set_up() -> Response:
         user = add_user(connection, given.email, given.name, InstallRole.ADMIN, hashed, now)
         audit.record(connection, _as(user.id), "studio.set_up", user.email)
         return _sign_in(connection, user)
+
+
+@account.post("/password/link")
+@public
+@described(
+    Group.ACCOUNT, "Whom is a link for?", body=body(LinkSecret, {"secret": "..."}),
+    example={"email": "ada@example.org", "name": "Ada", "has_password": False}, problems=(*BODY, "LINK_INVALID"),
+)  # fmt: skip
+def look_at_link() -> LinkOwner:
+    """What a page says before a password is chosen; the link goes on working."""
+    given, parts = read_model(LinkSecret), context()
+    with parts.database.reading() as connection:
+        user = user_of_password_secret(connection, given.secret, parts.now())
+    return LinkOwner(email=user.email, name=user.name, has_password=user.password_hash is not None)
 
 
 @account.post("/password")

@@ -125,10 +125,13 @@ def test_an_invited_user_chooses_a_password_once_and_then_signs_in(rig: Rig) -> 
     bob = rig.nobody()
     weak = {"secret": secret, "password": "aaaaaaaaaaaa"}
     assert bob.refused("POST", f"{V1}/password", json=weak) == (400, "PASSWORD_WEAK")
+    owner = {"email": "bob@example.org", "name": "Bob", "has_password": False}
+    assert [bob.post(f"{V1}/password/link", {"secret": secret}) for _ in range(2)] == [owner, owner]
     assert bob.post(f"{V1}/password", {"secret": secret, "password": PASSWORD})["role"] == "guest"
     assert rig.nobody().refused("POST", f"{V1}/password", json={"secret": secret, "password": PASSWORD}) == (
         403, "LINK_INVALID",
     )  # fmt: skip
+    assert bob.refused("POST", f"{V1}/password/link", json={"secret": secret}) == (403, "LINK_INVALID")
     assert rig.nobody().post(f"{V1}/session", {"email": "bob@example.org", "password": PASSWORD})["name"] == "Bob"
     again = {"email": "BOB@example.org", "name": "B"}
     assert admin.refused("POST", f"{V1}/users", json=again) == (409, "EMAIL_TAKEN")

@@ -47,7 +47,7 @@ export function AccountMenu({ me }: { me: Me }) {
               Users
             </Menu.Item>
           )}
-          {me.privileges.includes("manage_users") && (
+          {me.privileges.includes("manage_licenses") && (
             <Menu.Item component={Link} to="/admin/licenses" leftSection={<IconLicense size={16} />}>
               Licences
             </Menu.Item>

@@ -4,6 +4,7 @@ import { Notifications } from "@mantine/notifications";
 import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "react-router";
 import { queries } from "@/api/queries";
+import { LostConnection } from "@/app/LostConnection";
 import { router } from "@/app/router";
 import { styleNonce, theme } from "@/app/theme";
 
@@ -13,6 +14,7 @@ export function App() {
       <QueryClientProvider client={queries}>
         <ModalsProvider>
           <Notifications position="bottom-right" />
+          <LostConnection />
           <RouterProvider router={router} />
         </ModalsProvider>
       </QueryClientProvider>

@@ -98,7 +98,7 @@ function Line({ line }: { line: Schemas["AuditLine"] }) {
         )}
       </div>
       <Tooltip label={`Request ${line.request_id}: the studio's own log has more under it.`}>
-        <Text role="cell" size="xs" c="dimmed" className="tabular" tabIndex={0}>
+        <Text role="cell" size="xs" c="dimmed" className="tabular" aria-description={`request ${line.request_id}`}>
           {line.address}
         </Text>
       </Tooltip>

@@ -6,6 +6,7 @@ import { queries } from "@/api/queries";
 import { INSTALL_ROLES, type InstallRole } from "@/components/access";
 import { confirm } from "@/components/confirm";
 import { Moment } from "@/components/Moment";
+import { Row } from "@/components/Rows";
 import { tell } from "@/components/tell";
 import type { HandedLink } from "@/pages/admin/Invite";
 
@@ -68,7 +69,7 @@ export function UserRow({ user, isMe, onLink }: Props) {
   }
 
   return (
-    <Group component="li" gap="sm" py="sm" wrap="nowrap" style={{ listStyle: "none", borderTop: "1px solid var(--mantine-color-default-border)" }}>
+    <Row>
       <Avatar name={user.name} color={user.disabled ? "gray" : "initials"} visibleFrom="xs" aria-hidden />
       <Stack gap={2} flex={1} miw={0}>
         <Group gap={6}>
@@ -128,6 +129,6 @@ export function UserRow({ user, isMe, onLink }: Props) {
           </Menu.Item>
         </Menu.Dropdown>
       </Menu>
-    </Group>
+    </Row>
   );
 }

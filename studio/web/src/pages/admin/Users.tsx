@@ -1,4 +1,4 @@
-import { Button, Center, Container, Skeleton, Stack } from "@mantine/core";
+import { Button, Center, Container, Skeleton } from "@mantine/core";
 import { IconSearchOff, IconUserPlus } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -6,6 +6,7 @@ import { api, take } from "@/api/client";
 import { useSession } from "@/api/session";
 import { Empty } from "@/components/Empty";
 import { PageHead } from "@/components/PageHead";
+import { Rows } from "@/components/Rows";
 import { SearchField } from "@/components/SearchField";
 import { Trouble } from "@/components/Trouble";
 import { ForAdmins } from "@/pages/admin/ForAdmins";
@@ -45,11 +46,11 @@ function Users() {
       {list.isPending && <Skeleton h={200} aria-label="Loading" />}
       {list.isError && <Trouble error={list.error} retry={() => void list.refetch()} />}
       {list.isSuccess && users.length === 0 && <Empty icon={IconSearchOff} title={`Nobody is called “${asked}”`} />}
-      <Stack component="ul" gap={0} p={0} m={0} aria-label="Users">
+      <Rows label="Users">
         {users.map((user) => (
           <UserRow key={user.id} user={user} isMe={user.id === me?.id} onLink={setLink} />
         ))}
-      </Stack>
+      </Rows>
       {list.hasNextPage && (
         <Center mt="lg">
           <Button variant="default" loading={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>

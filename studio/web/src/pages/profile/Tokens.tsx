@@ -8,6 +8,7 @@ import { labelOf, SCOPES } from "@/components/access";
 import { confirm } from "@/components/confirm";
 import { Moment } from "@/components/Moment";
 import { Panel } from "@/components/Panel";
+import { Row, Rows } from "@/components/Rows";
 import { Trouble } from "@/components/Trouble";
 import { tell } from "@/components/tell";
 import { HowToUse } from "@/pages/profile/HowToUse";
@@ -38,11 +39,11 @@ export function Tokens() {
           You have none. A script that uploads photos, for example, needs one.
         </Text>
       )}
-      <Stack component="ul" gap={0} p={0} m={0}>
+      <Rows label="API tokens">
         {tokens.data?.tokens.map((token) => (
-          <Row key={token.id} token={token} where={token.project === null ? "all projects" : (names.get(token.project) ?? "one project")} />
+          <TokenRow key={token.id} token={token} where={token.project === null ? "all projects" : (names.get(token.project) ?? "one project")} />
         ))}
-      </Stack>
+      </Rows>
       <div>
         <Anchor component="button" type="button" size="sm" onClick={how.toggle} aria-expanded={explained}>
           How to use a token
@@ -56,7 +57,7 @@ export function Tokens() {
   );
 }
 
-function Row({ token, where }: { token: Token; where: string }) {
+function TokenRow({ token, where }: { token: Token; where: string }) {
   const expired = token.expires_at !== null && new Date(token.expires_at) <= new Date();
   const revoke = useMutation({
     mutationFn: () => take(api.DELETE("/studio/v1/tokens/{token}", { params: { path: { token: token.id } } })),
@@ -76,7 +77,7 @@ function Row({ token, where }: { token: Token; where: string }) {
   }
 
   return (
-    <Group component="li" gap="sm" py="sm" wrap="nowrap" style={{ listStyle: "none", borderTop: "1px solid var(--mantine-color-default-border)" }}>
+    <Row>
       <Stack gap={4} flex={1} miw={0}>
         <Group gap={6}>
           <Text size="sm" fw={600} truncate>
@@ -104,6 +105,6 @@ function Row({ token, where }: { token: Token; where: string }) {
       <Button variant="subtle" color="red" size="xs" loading={revoke.isPending} onClick={ask} aria-label={`Revoke ${token.name}`}>
         Revoke
       </Button>
-    </Group>
+    </Row>
   );
 }

@@ -9,6 +9,7 @@ import { useMay, useProjectId, useSession } from "@/api/session";
 import { EXTRA_PRIVILEGES, labelOf, PROJECT_ROLES } from "@/components/access";
 import { confirm } from "@/components/confirm";
 import { Panel } from "@/components/Panel";
+import { Row, Rows } from "@/components/Rows";
 import { Trouble } from "@/components/Trouble";
 import { tell } from "@/components/tell";
 import { MemberForm } from "@/pages/settings/MemberForm";
@@ -41,18 +42,18 @@ export function Members() {
     >
       {members.isPending && <Skeleton h={120} aria-label="Loading" />}
       {members.isError && <Trouble error={members.error} retry={() => void members.refetch()} />}
-      <Stack component="ul" gap={0} p={0} m={0}>
+      <Rows label="Members">
         {members.data?.members.map((member) => (
-          <Row key={member.user} member={member} onEdit={mayShare ? () => setEdited(member) : undefined} />
+          <MemberRow key={member.user} member={member} onEdit={mayShare ? () => setEdited(member) : undefined} />
         ))}
-      </Stack>
+      </Rows>
       {edited !== null && <MemberForm member={edited === "new" ? null : edited} onClose={() => setEdited(null)} />}
     </Panel>
   );
 }
 
 /** onEdit: not there for whoever may not change anything. */
-function Row({ member, onEdit }: { member: Member; onEdit?: () => void }) {
+function MemberRow({ member, onEdit }: { member: Member; onEdit?: () => void }) {
   const project = useProjectId();
   const me = useSession().data;
   const navigate = useNavigate();
@@ -84,7 +85,7 @@ function Row({ member, onEdit }: { member: Member; onEdit?: () => void }) {
   }
 
   return (
-    <Group component="li" gap="sm" wrap="nowrap" py="sm" style={{ listStyle: "none", borderTop: "1px solid var(--mantine-color-default-border)" }}>
+    <Row>
       <Avatar name={member.name} color="initials" visibleFrom="xs" aria-hidden />
       <Stack gap={2} flex={1} miw={0}>
         <Text size="sm" fw={600} truncate>
@@ -119,6 +120,6 @@ function Row({ member, onEdit }: { member: Member; onEdit?: () => void }) {
           </Tooltip>
         </Group>
       )}
-    </Group>
+    </Row>
   );
 }
