@@ -223,7 +223,7 @@ def remove_member(project: str, user: str) -> Response:
     row = this_project()
     with context().database.writing() as connection:
         found = find_user(connection, user)
-        unshare(connection, row.id, found.id)
+        unshare(connection, row.id, found.id, _held())
         audit.record(connection, actor(), "project.unshared", found.email, project_id=row.id)
     return Response(status=204)
 
@@ -244,10 +244,15 @@ def _share(user_id: str, role: ProjectRole, further: list[Privilege]) -> Members
     row = this_project()
     with context().database.writing() as connection:
         user = find_user(connection, user_id)
-        share(connection, row.id, user.id, role, further, context().now())
+        share(connection, row.id, user.id, role, further, context().now(), _held())
         details = {"role": role.value, "privileges": sorted(further)}
         audit.record(connection, actor(), "project.shared", user.email, project_id=row.id, details=details)
     return _members()
+
+
+def _held() -> frozenset[Privilege]:
+    """What who asks may do here, by the way they came."""
+    return this_project().privileges & principal().opened
 
 
 def _members() -> Members:

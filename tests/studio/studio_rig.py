@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
-from studio.access.privileges import InstallRole, Privilege, ProjectRole, Scope
+from studio.access.privileges import PROJECT_PRIVILEGES, InstallRole, Privilege, ProjectRole, Scope
 from studio.access.secrets import csrf_of
 from studio.access.sessions import open_session
 from studio.access.tokens import add_token
@@ -151,7 +151,7 @@ class Rig:
 
     def share(self, project_id: int, name: str, role: ProjectRole, further: Collection[Privilege] = ()) -> None:
         with self.parts.database.writing() as connection:
-            share(connection, project_id, self.user_id(name), role, further, self.clock())
+            share(connection, project_id, self.user_id(name), role, further, self.clock(), PROJECT_PRIVILEGES)
 
 
 @dataclass
