@@ -1,11 +1,13 @@
-"""kill -9 in the middle of uploads and labelling: what was acknowledged is there afterwards, and nothing is half there.
+"""kill -9 in the middle of uploads, labelling and a training: what was acknowledged is there afterwards, nothing is
+half there, and the training goes on.
 
-The web process is killed by a signal that nobody handles, now and then with its parent, at moments drawn at random.
-ONSIGHT_TEST_KILLS says how often, for each kind of database.
+By turns the web process, the worker that trains, both, and the studio with all its processes are killed by a signal
+that nobody handles, at moments drawn at random. ONSIGHT_TEST_KILLS says how often, for each kind of database.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from queued_training import ONE_WORKER, end, queue_training, within, workers
 from running_studio import RunningStudio, running_studio
 from studio_rig import picture, zipped
 
@@ -29,7 +32,7 @@ WITH_PARENT_EVERY = 5
 TROUBLE = (OSError, http.client.HTTPException, ValueError, AssertionError)
 
 
-class Worker(threading.Thread):
+class Person(threading.Thread):
     """Does something over and over until told to stop, whatever becomes of the studio."""
 
     def __init__(self, work: Callable[[], None]) -> None:
@@ -120,12 +123,22 @@ class Ledger:
             after = f"&after={page['next']}"
 
 
-def kill_web_process(studio: RunningStudio) -> None:
+def web_processes(studio: RunningStudio) -> list[int]:
+    """What answers requests: the children of the process that was started, but for the one that keeps workers."""
     assert studio.process is not None
     pid = studio.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for child in children:
-        os.kill(int(child), signal.SIGKILL)
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [child for child in children if b"studio.jobs.supervision" not in command_of(child)]
+
+
+def command_of(pid: int) -> list[bytes]:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def wait_until_ready(studio: RunningStudio) -> None:
@@ -135,33 +148,45 @@ def wait_until_ready(studio: RunningStudio) -> None:
         time.sleep(0.02)
 
 
-def test_no_acknowledged_image_or_label_is_lost(database_url: str, database_kind: str, tmp_path: Path) -> None:
+def test_nothing_that_was_acknowledged_is_lost_and_the_training_goes_on(
+    database_url: str, database_kind: str, tmp_path: Path
+) -> None:
     draw = random.Random(2)
     own = {"ONSIGHT_DATABASE_URL": database_url} if database_kind == "postgres" else {}
-    with running_studio(tmp_path / "home", **own) as studio:
+    with running_studio(tmp_path / "home", **ONE_WORKER, **own) as studio:
+        training = queue_training(studio, epochs=1_000_000)
         ledger = Ledger(studio, studio.call("POST", "/studio/v1/projects", {"name": "p"})["id"])
         ledger.upload()
         ledger.targets = list(ledger.images)[:5]
         ledger.allowed = {target: {None} for target in ledger.targets}
+        within(lambda: studio.call("GET", training)["progress"].get("epoch"))
         for number in range(KILLS):
-            workers = [Worker(ledger.upload), Worker(ledger.label)]
-            for worker in workers:
-                worker.start()
+            people = [Person(ledger.upload), Person(ledger.label)]
+            for person in people:
+                person.start()
             time.sleep(draw.uniform(0.1, 0.8))
-            if number % WITH_PARENT_EVERY == WITH_PARENT_EVERY - 1:
+            if number % 4 == 3:
                 studio.kill()
                 studio.start()
             else:
-                kill_web_process(studio)
-            for worker in workers:
-                worker.ended.set()
-            for worker in workers:
-                worker.join(60)
-                assert not worker.is_alive()
+                kill((web_processes(studio) if number % 4 in (0, 2) else []) + (workers(studio) if number % 4 else []))
+            for person in people:
+                person.ended.set()
+            for person in people:
+                person.join(60)
+                assert not person.is_alive()
             wait_until_ready(studio)
             ledger.check()
+            assert studio.call("GET", training)["state"] in ("queued", "running")
         assert len(ledger.images) > 30
         assert ledger.acknowledged_changes > KILLS / 2
+        epochs = len(studio.call("GET", f"{training}/curves")["epochs"])
+        within(lambda: len(studio.call("GET", f"{training}/curves")["epochs"]) > epochs)
+        studio.call("POST", f"{training}/cancel")
+        within(lambda: studio.call("GET", training)["state"] == "cancelled")
+        rows = studio.call("GET", f"{training}/curves")["epochs"]
+        assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
         assert studio.stop() == 0
+        end(studio)
     incoming = studio.home / "studio" / "incoming"
     assert list(incoming.iterdir()) == []
