@@ -83,7 +83,7 @@ export function UserRow({ user, isMe, onLink }: Props) {
             </Badge>
           )}
           {!user.has_password && (
-            <Badge size="sm" color="yellow" variant="light">
+            <Badge size="sm" color="gray" variant="light">
               Invited
             </Badge>
           )}
