@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, String
 from sqlalchemy.engine import Dialect
@@ -27,6 +27,10 @@ metadata = MetaData(
 )
 
 Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself for this very type alone
+
+# Of tables whose ids are remembered without a reference (events keep sets of images; an upload keeps its project):
+# SQLite would give the id of the last row, once that is gone, to the next one. PostgreSQL never does.
+NEVER_AGAIN: Final[dict[str, Any]] = {"sqlite_autoincrement": True}
 
 
 class Instant(TypeDecorator[datetime]):

@@ -116,7 +116,9 @@ class Event:
     def restore_label(self, label_id: int, event_of_image: Mapping[int, int]) -> list[int]:
         """Put a label back on images, as of the events that had put it there; returns those that did not have it."""
         has_it = exists().where(image_labels.c.label_id == label_id, image_labels.c.image_id == images.c.id)
-        lacking = select(images.c.id).where(one_of(self._connection, images.c.id, event_of_image), ~has_it)
+        lacking = select(images.c.id).where(
+            one_of(self._connection, images.c.id, event_of_image), images.c.project_id == self._project_id, ~has_it
+        )
         restored = list(self._connection.scalars(lacking.order_by(images.c.id)))
         if restored:
             rows = [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, String, Table, Text
 
-from studio.database.metadata import Id, Instant, id_column, metadata, public_id_column
+from studio.database.metadata import NEVER_AGAIN, Id, Instant, id_column, metadata, public_id_column
 
 users = Table(
     "users",
@@ -20,6 +20,7 @@ users = Table(
     Column("role", String(32), nullable=False),  # studio.access.privileges.InstallRole
     Column("disabled", Boolean, nullable=False, default=False),
     Column("created_at", Instant, nullable=False),
+    **NEVER_AGAIN,
 )
 
 # One-time links: of the first start (no user yet), and for a first or a new password.

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-from studio.database.metadata import Id, Instant, id_column, metadata, public_id_column
+from studio.database.metadata import NEVER_AGAIN, Id, Instant, id_column, metadata, public_id_column
 
 UNLABELLED, SINGLE, MULTI = 0, 1, 2  # label_kind
 
@@ -57,4 +57,5 @@ images = Table(
         "ix_images_validation", "project_id", "id",
         sqlite_where=text("validation = 1"), postgresql_where=text("validation"),
     ),
+    **NEVER_AGAIN,
 )  # fmt: skip

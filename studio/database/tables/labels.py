@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, text
 
-from studio.database.metadata import Id, Instant, id_column, metadata, public_id_column
+from studio.database.metadata import NEVER_AGAIN, Id, Instant, id_column, metadata, public_id_column
 
 labels = Table(
     "labels",
@@ -25,6 +25,7 @@ labels = Table(
         "uq_labels_name_in_use", "project_id", "name", unique=True,
         sqlite_where=text("removed_at IS NULL"), postgresql_where=text("removed_at IS NULL"),
     ),
+    **NEVER_AGAIN,
 )  # fmt: skip
 
 image_labels = Table(
@@ -51,6 +52,7 @@ events = Table(
     Column("undoes_id", Id, ForeignKey("events.id"), nullable=True, unique=True),
     Index(None, "project_id", "id"),
     Index(None, "project_id", "user_id", "id"),
+    **NEVER_AGAIN,
 )
 
 event_sets = Table(

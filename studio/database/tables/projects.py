@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, ForeignKey, String, Table
 
-from studio.database.metadata import Id, Instant, id_column, metadata, public_id_column
+from studio.database.metadata import NEVER_AGAIN, Id, Instant, id_column, metadata, public_id_column
 
 projects = Table(
     "projects",
@@ -13,6 +13,7 @@ projects = Table(
     public_id_column(),
     Column("name", String(200), nullable=False),
     Column("created_at", Instant, nullable=False),
+    **NEVER_AGAIN,
 )
 
 members = Table(

@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("created_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
         sa.UniqueConstraint("public_id", name=op.f("uq_projects_public_id")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "users",
@@ -34,6 +35,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("email", name=op.f("uq_users_email")),
         sa.UniqueConstraint("public_id", name=op.f("uq_users_public_id")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "api_tokens",
@@ -92,6 +94,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sa.UniqueConstraint("public_id", name=op.f("uq_events_public_id")),
         sa.UniqueConstraint("undoes_id", name=op.f("uq_events_undoes_id")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_events_project_id_events_id"), "events", ["project_id", "id"], unique=False)
     op.create_index(
@@ -125,6 +128,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("project_id", "name", name=op.f("uq_images_project_id_name")),
         sa.UniqueConstraint("project_id", "sha256", name=op.f("uq_images_project_id_sha256")),
         sa.UniqueConstraint("public_id", name=op.f("uq_images_public_id")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_images_project_id_images_id"), "images", ["project_id", "id"], unique=False)
     op.create_index(
@@ -155,6 +159,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_labels_project_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_labels")),
         sa.UniqueConstraint("public_id", name=op.f("uq_labels_public_id")),
+        sqlite_autoincrement=True,
     )
     op.create_index(
         "uq_labels_name_in_use",
