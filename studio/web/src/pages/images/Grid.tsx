@@ -1,4 +1,4 @@
-import { useElementSize } from "@mantine/hooks";
+import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, type Ref, useEffect, useImperativeHandle, useRef, useState } from "react";
 import type { Label } from "@/api/labels";
@@ -44,6 +44,7 @@ interface Props {
 export function Grid({ handle, project, total, at, labels, filter, selected, framed, tilePx, isWhole, actions, onSight, children }: Props) {
   const { ref: sizeRef, width } = useElementSize();
   const scroller = useRef<HTMLDivElement>(null);
+  const element = useMergedRef(scroller, sizeRef);
   const isMoving = useFastScroll(scroller);
   const columns = Math.max(2, Math.floor((width - 2 * EDGE_PX + GAP_PX) / (tilePx + GAP_PX)));
   const side = Math.max(40, (width - 2 * EDGE_PX - (columns - 1) * GAP_PX) / columns);
@@ -52,6 +53,7 @@ export function Grid({ handle, project, total, at, labels, filter, selected, fra
     getScrollElement: () => scroller.current,
     estimateSize: () => side + GAP_PX,
     overscan: OVERSCAN_ROWS,
+    useFlushSync: false,
     paddingEnd: 72,
     scrollPaddingEnd: 80,
   });
@@ -84,10 +86,7 @@ export function Grid({ handle, project, total, at, labels, filter, selected, fra
 
   return (
     <div
-      ref={(element) => {
-        scroller.current = element;
-        sizeRef(element);
-      }}
+      ref={element}
       className={[classes.grid, isWhole && classes.whole, side < SMALL_PX && classes.small].filter(Boolean).join(" ")}
       role="grid"
       tabIndex={0}

@@ -1,7 +1,7 @@
 import { ActionIcon, Text, TextInput, Tooltip, UnstyledButton } from "@mantine/core";
 import { IconPlus, IconSearch } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, type RefObject, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, memo, type RefObject, useMemo, useRef, useState } from "react";
 import type { Counts, Label } from "@/api/labels";
 import { type Kind, type WantedControls, toggled } from "@/pages/images/filter";
 import { type DialogKind, LabelDialog } from "@/pages/images/LabelDialog";
@@ -32,7 +32,7 @@ interface Props {
 }
 
 /** All labels, with what can be done with each; above them the images by how many labels they have. */
-export function LabelPanel({ labels, counts, controls, mayLabel, mayEdit, hasTarget, edits, search, putOn, takeOff, star }: Props) {
+export const LabelPanel = memo(function LabelPanel({ labels, counts, controls, mayLabel, mayEdit, hasTarget, edits, search, putOn, takeOff, star }: Props) {
   const { wanted: { filter }, change } = controls;
   const [typed, setTyped] = useState("");
   const [asked, setAsked] = useState<{ kind: DialogKind; label: Label } | null>(null);
@@ -153,7 +153,7 @@ export function LabelPanel({ labels, counts, controls, mayLabel, mayEdit, hasTar
       {asked && <LabelDialog kind={asked.kind} label={asked.label} labels={labels} edits={edits} onClose={() => setAsked(null)} />}
     </section>
   );
-}
+});
 
 function KindButton({ word, about, value, isOn, onClick }: { word: string; about: string; value: number | undefined; isOn: boolean; onClick: () => void }) {
   return (

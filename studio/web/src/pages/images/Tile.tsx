@@ -1,4 +1,3 @@
-import { IconCheck, IconZoomIn } from "@tabler/icons-react";
 import { memo, type MouseEvent } from "react";
 import type { Label } from "@/api/labels";
 import { thumbnailAddress } from "@/components/addresses";
@@ -72,7 +71,7 @@ export const Tile = memo(function Tile({ project, image, index, column, labels, 
           onClick={(event) => { event.stopPropagation(); actions.tick(index); }}
           onDoubleClick={(event) => event.stopPropagation()}
         >
-          <IconCheck size={16} stroke={2.5} aria-hidden />
+          ✓
         </button>
         <button
           type="button"
@@ -81,7 +80,7 @@ export const Tile = memo(function Tile({ project, image, index, column, labels, 
           aria-label={`Look closely at ${name}`}
           onClick={(event) => { event.stopPropagation(); actions.zoom(index); }}
         >
-          <IconZoomIn size={16} aria-hidden />
+          ⤢
         </button>
       </div>
       {image.validation && <span className={classes.flag}>validation</span>}

@@ -3,8 +3,9 @@ import { useDebouncedCallback } from "@mantine/hooks";
 import {
   IconAdjustments, IconArrowBackUp, IconCamera, IconChevronDown, IconFileDownload, IconFileUpload, IconFilter, IconFolder, IconKeyboard, IconMenu2, IconPhotoPlus, IconSearch, IconTags, IconUpload,
 } from "@tabler/icons-react";
-import { useEffect, useState } from "react";
+import { memo, useEffect, useState } from "react";
 import { count } from "@/components/words";
+import type { Door } from "@/pages/images/upload/UploadDoor";
 import { ORDERS, type Order, type WantedControls } from "@/pages/images/filter";
 
 export const LEAST_TILE_PX = 72;
@@ -23,17 +24,14 @@ interface Props {
   mayUpload: boolean;
   mayLabel: boolean;
   project: string;
-  onUpload: () => void;
-  onFolder: () => void;
-  onCamera: () => void;
-  onLabelFile: () => void;
+  door: Door;
   onUndo: () => void;
   onHelp: () => void;
   onPanel: () => void;
 }
 
-export function Toolbar(props: Props) {
-  const { controls, people, total, all, tilePx, setTilePx, isWhole, setWhole, mayUpload, mayLabel, project } = props;
+export const Toolbar = memo(function Toolbar(props: Props) {
+  const { controls, people, total, all, tilePx, setTilePx, isWhole, setWhole, mayUpload, mayLabel, project, door } = props;
   const { wanted: { filter, order }, change, sort } = controls;
   const [typed, setTyped] = useState(filter.name ?? "");
   const search = useDebouncedCallback((name: string) => change({ name: name.trim() || undefined }, true), 250);
@@ -125,7 +123,7 @@ export function Toolbar(props: Props) {
           </Menu.Target>
           <Menu.Dropdown>
             {mayLabel && (
-              <Menu.Item leftSection={<IconFileUpload size={16} />} onClick={props.onLabelFile}>
+              <Menu.Item leftSection={<IconFileUpload size={16} />} onClick={door.labelFile}>
                 Label by a file
               </Menu.Item>
             )}
@@ -145,7 +143,7 @@ export function Toolbar(props: Props) {
         {mayUpload && (
           <Menu position="bottom-end">
             <Button.Group>
-              <Button size="xs" leftSection={<IconUpload size={16} />} onClick={props.onUpload}>
+              <Button size="xs" leftSection={<IconUpload size={16} />} onClick={door.files}>
                 Upload
               </Button>
               <Menu.Target>
@@ -155,13 +153,13 @@ export function Toolbar(props: Props) {
               </Menu.Target>
             </Button.Group>
             <Menu.Dropdown>
-              <Menu.Item leftSection={<IconPhotoPlus size={16} />} onClick={props.onUpload}>
+              <Menu.Item leftSection={<IconPhotoPlus size={16} />} onClick={door.files}>
                 Files or zips
               </Menu.Item>
-              <Menu.Item leftSection={<IconFolder size={16} />} onClick={props.onFolder}>
+              <Menu.Item leftSection={<IconFolder size={16} />} onClick={door.folder}>
                 A folder
               </Menu.Item>
-              <Menu.Item leftSection={<IconCamera size={16} />} onClick={props.onCamera}>
+              <Menu.Item leftSection={<IconCamera size={16} />} onClick={door.camera}>
                 From the camera
               </Menu.Item>
             </Menu.Dropdown>
@@ -170,4 +168,4 @@ export function Toolbar(props: Props) {
       </Group>
     </Group>
   );
-}
+});

@@ -85,7 +85,7 @@ export function useWanted() {
     () => setParams((now) => paramsOf({ filter: wantedOf(new URLSearchParams()).filter, order: wantedOf(now).order })),
     [setParams],
   );
-  return { wanted, key, change, sort, clear };
+  return useMemo(() => ({ wanted, key, change, sort, clear }), [wanted, key, change, sort, clear]);
 }
 
 export type WantedControls = ReturnType<typeof useWanted>;

@@ -1,5 +1,6 @@
 /** Changes of the labels themselves: new ones, names, colours, order, merging, removal. */
 import { useMutation } from "@tanstack/react-query";
+import { useMemo } from "react";
 import { api, take } from "@/api/client";
 import type { Label } from "@/api/labels";
 import { queries } from "@/api/queries";
@@ -17,9 +18,8 @@ interface Edited {
 }
 
 export function useLabelEdits(project: string, undo: () => void) {
-  const scope = { id: `labelling ${project}` };
   const { mutateAsync, isPending } = useMutation({
-    scope,
+    scope: { id: `labelling ${project}` },
     mutationFn: ({ send }: Edited) => send(),
     onSuccess: (_, { words, undo: back }) => words && tellDone(words, back ?? null),
     onSettled: async (_data, _error, { touchesImages }) => {
@@ -27,23 +27,27 @@ export function useLabelEdits(project: string, undo: () => void) {
       if (touchesImages) await reloadImages(project);
     },
   });
-  const done = (edited: Edited) => mutateAsync(edited).then(() => true, () => false);
+  const edits = useMemo(() => editsOf(project, (edited) => mutateAsync(edited).then(() => true, () => false), undo), [project, mutateAsync, undo]);
+  return useMemo(() => ({ ...edits, isPending }), [edits, isPending]);
+}
+
+/** done: whether it went well; what went wrong was told. */
+function editsOf(project: string, done: (edited: Edited) => Promise<boolean>, undo: () => void) {
   const path = { project };
   const one = (label: Label) => ({ path: { project, label: label.id } });
   return {
-    isPending,
     add: (name: string) =>
-      done({ words: "", send: () => take(api.POST("/studio/v1/projects/{project}/labels", { params: { path }, body: { name } })) }),
+      done({ words: "", send: () => take(api.POST("/studio/v1/projects/{project}/labels", { params: { path }, body: { name, colour: null } })) }),
     rename: (label: Label, name: string) =>
       done({
         words: `Renamed ${label.name} to ${name}`,
-        send: () => take(api.PATCH("/studio/v1/projects/{project}/labels/{label}", { params: one(label), body: { name } })),
+        send: () => take(api.PATCH("/studio/v1/projects/{project}/labels/{label}", { params: one(label), body: { name, colour: null } })),
         undo,
       }),
     recolour: (label: Label, colour: string) =>
       done({
         words: "",
-        send: () => take(api.PATCH("/studio/v1/projects/{project}/labels/{label}", { params: one(label), body: { colour } })),
+        send: () => take(api.PATCH("/studio/v1/projects/{project}/labels/{label}", { params: one(label), body: { name: null, colour } })),
       }),
     merge: (label: Label, into: Label) =>
       done({

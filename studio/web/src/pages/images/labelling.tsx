@@ -147,9 +147,8 @@ export function useLabelling(project: string, wanted: Wanted, labels: Label[], t
         });
       },
       undo: () => undo.mutate(),
-      isBusy: change.isPending || remove.isPending || undo.isPending,
     };
-  }, [project, labels, total, change.mutate, undo.mutate, remove.mutate, change.isPending, remove.isPending, undo.isPending]);
+  }, [project, labels, total, change.mutate, undo.mutate, remove.mutate]);
 }
 
 export type Labelling = ReturnType<typeof useLabelling>;

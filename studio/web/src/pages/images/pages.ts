@@ -32,6 +32,8 @@ export interface Gallery {
   total: number;
   isPending: boolean;
   error: Error | null;
+  /** All of the pages to see that are loaded. */
+  inSight: Image[];
   /** What is loaded; of pages that are not, null. */
   at(index: number): Image | null;
   /** Ids from one place to another, both among them; loads what is missing. */
@@ -60,6 +62,7 @@ export function useGallery(project: string, wanted: Wanted, visible: number[], m
     total,
     isPending: starts.isPending && !first,
     error: starts.error ?? loaded.find(({ error }) => error)?.error ?? null,
+    inSight: pages.flatMap((page) => shown.get(page) ?? []),
     at: (index) => shown.get(Math.floor(index / PAGE_IMAGES))?.[index % PAGE_IMAGES] ?? null,
     async idsBetween(from, to) {
       const [low, high] = from < to ? [from, to] : [to, from];

@@ -14,6 +14,11 @@ interface Props {
   onClose: () => void;
 }
 
+/** What was pasted may have commas too. */
+function namesIn(values: string[]): string[] {
+  return [...new Set(values.flatMap((value) => value.split(",")).map((name) => name.trim()))].filter(Boolean);
+}
+
 /** Before an upload: what the images are labelled with. */
 export function UploadDialog({ project, found, mayLabel, onClose }: Props) {
   const known = useLabels(project).data ?? [];
@@ -51,7 +56,7 @@ export function UploadDialog({ project, found, mayLabel, onClose }: Props) {
                 data={known.map(({ name }) => name)}
                 limit={50}
                 value={labels}
-                onChange={setLabels}
+                onChange={(values) => setLabels(namesIn(values))}
                 data-autofocus
               />
               {hasFolders && (

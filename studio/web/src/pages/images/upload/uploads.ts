@@ -5,7 +5,8 @@ import type { Found } from "@/pages/images/upload/gather";
 import { Upload, type UploadOptions } from "@/pages/images/upload/Upload";
 
 const TELL_EVERY_MS = 150;
-const SHOW_EVERY_MS = 2_500;
+const SHOW_EVERY_MS = 1_500;
+const GONE_AFTER_MS = 12_000;
 
 let uploads: Upload[] = [];
 let version = 0;
@@ -55,6 +56,7 @@ function enqueue(upload: Upload): void {
       window.removeEventListener("beforeunload", warn);
       tellNow();
       await show();
+      if (upload.state === "done" && upload.counts.refused === 0) window.setTimeout(() => dismiss(upload), GONE_AFTER_MS);
     }
   });
 }
