@@ -62,11 +62,12 @@ class Buildah:
         self("rm", container)
         shutil.rmtree(root)
 
-    def build(self, context: Path, base: str, tag: str, **arguments: str) -> None:
+    def build(self, context: Path, base: str, tag: str, *, target: str = "server", **arguments: str) -> None:
         """`docker build -f docker/Dockerfile`, with no network at all."""
         options = [f"--build-arg={name}={value}" for name, value in {"BASE": base, **arguments}.items()]
-        self("build", "--isolation", "chroot", "--format", "docker", *options, "-f", context / "docker/Dockerfile",
-             "-t", tag, context, offline=True)  # fmt: skip
+        targets = [] if target == "server" else [f"--target={target}"]  # the server is what one gets without asking
+        self("build", "--isolation", "chroot", "--format", "docker", *options, *targets,
+             "-f", context / "docker/Dockerfile", "-t", tag, context, offline=True)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def first_process(waiting: subprocess.Popen[bytes]) -> int:
 
 
 def copy_context(target: Path) -> None:
-    """The repository's own files, as a fresh checkout has them, and a wheelhouse for the image's Python."""
+    """The repository's own files, as a fresh checkout has them, pages, and a wheelhouse for the image's Python."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
@@ -111,10 +112,14 @@ def copy_context(target: Path) -> None:
         if source.is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target / name)
+    pages = target / "studio/web/dist"
+    pages.mkdir()
+    (pages / "index.html").write_text('<div id="root"></div>')
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
     subprocess.run(
-        [*pip, "-c", "constraints.txt", "-w", "wheelhouse", ".[server]"], cwd=target, check=True, capture_output=True
-    )
+        [*pip, "-c", "constraints.txt", "-w", "wheelhouse", ".[server,studio]"],
+        cwd=target, check=True, capture_output=True,
+    )  # fmt: skip
 
 
 def why_not_here() -> str:

@@ -14,9 +14,11 @@ from nginx_process import TEMPLATE, VARIABLE
 from running_server import ROOT
 
 from server.settings import ServerSettings
+from studio.settings import StudioSettings
 
 COMPOSE = Path(sys.executable).parent / "docker-compose"
 PLAIN, GPU = ROOT / "docker/compose.yaml", ROOT / "docker/compose.gpu.yaml"
+STUDIO = ROOT / "docker/compose.studio.yaml"
 
 
 def resolved(*files: Path, **environment: str) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def plain() -> dict[str, Any]:
 
 def test_every_service_has_no_rights_and_a_read_only_root(plain: dict[str, Any]) -> None:
     assert set(plain["services"]) == {"onsight", "nginx"}
-    for name, service in plain["services"].items():
+    for name, service in {**plain["services"], **resolved(STUDIO)["services"]}.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
@@ -103,3 +105,19 @@ def test_the_gpu_file_changes_the_image_the_provider_and_the_devices_alone(plain
     assert (device["driver"], device["capabilities"], device["count"]) == ("nvidia", ["gpu"], -1)
     changed = {name for name in gpu if gpu[name] != plain["services"]["onsight"].get(name)}
     assert changed == {"image", "build", "environment", "deploy", "mem_limit"}
+
+
+def test_the_studio_keeps_its_home_and_is_reached_from_this_machine_alone() -> None:
+    studio = resolved(STUDIO, ONSIGHT_STUDIO_PORT="9000", ONSIGHT_STUDIO_URL="https://studio.test")["services"][
+        "studio"
+    ]
+    assert studio["build"]["target"] == "studio"
+    (port,) = studio["ports"]
+    assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "9000", 8080)
+    (volume,) = studio["volumes"]
+    assert (volume["type"], volume["target"]) == ("volume", "/var/lib/onsight")
+    settings = StudioSettings(home=Path("/var/lib/onsight"), url=studio["environment"]["ONSIGHT_STUDIO_URL"], database_url=studio["environment"]["ONSIGHT_DATABASE_URL"])  # fmt: skip
+    plain = StudioSettings(home=Path("/var/lib/onsight"))
+    assert settings.public_url == "https://studio.test"
+    assert settings.sqlalchemy_url == plain.sqlalchemy_url, "SQLite in the volume, as everywhere"
+    assert studio["stop_grace_period"] == "1m30s"

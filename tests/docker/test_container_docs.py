@@ -13,7 +13,9 @@ PAGE = (ROOT / "docs/containers.md").read_text()
 WORDS = set(re.findall(r"[\w.]+", PAGE))
 
 
-@pytest.mark.parametrize("file", ["compose.yaml", "compose.gpu.yaml", "nginx/nginx.conf.template"])
+@pytest.mark.parametrize(
+    "file", ["compose.yaml", "compose.gpu.yaml", "compose.studio.yaml", "nginx/nginx.conf.template"]
+)
 def test_every_variable_has_its_place(file: str) -> None:
     text = (ROOT / "docker" / file).read_text()
     asked = set(VARIABLE.findall(text)) | set(re.findall(r"\$\{(ONSIGHT_[A-Z_]+):?-", text))

@@ -117,6 +117,36 @@ def test_the_image_says_how_to_run_it_and_holds_nothing_that_builds(image: Image
 
 @needs_buildah
 @pytest.mark.slow
+def test_the_studios_image_serves_pages_and_prints_the_link_that_makes_the_first_user(
+    buildah: Buildah, context: Path, volumes: Install, tmp_path: Path
+) -> None:
+    buildah.build(context, "localhost/base", "localhost/studio", target="studio", EXTRAS="studio")
+    container = buildah("from", "localhost/studio")
+    log, port = tmp_path / "log", free_port()
+    image = Image(Path(buildah("mount", container)), inspect_image(buildah, "localhost/studio")["config"])
+    settings = {"ONSIGHT_STUDIO_PORT": str(port), "ONSIGHT_STUDIO_JOB_WORKERS": "0"}
+    process = image.start(volumes.home.path, volumes.models, None, settings, log)
+    server = RunningServer(port, process, log)
+    try:
+        server.wait_for_status(200, 60)
+        assert b'id="root"' in server.ask("GET", "/").body
+        assert f"http://localhost:{port}/setup#" in log.read_text()
+        own = [part.replace("8080", str(port)) for part in image.config["Healthcheck"]["Test"][1:]]
+        check = {**image.config, "Entrypoint": [], "Cmd": own}
+        asks = Image(image.root, check)
+        assert asks.start(volumes.home.path, volumes.models, None, settings, log).wait(60) == 0, log.read_text()
+        os.kill(first_process(process), signal.SIGTERM)
+        assert process.wait(60) == 0, log.read_text()
+        assert asks.start(volumes.home.path, volumes.models, None, settings, log).wait(60) == 1
+    finally:
+        process.kill()
+        process.wait()
+        buildah("umount", container)
+        buildah("rm", container)
+
+
+@needs_buildah
+@pytest.mark.slow
 def test_an_unknown_runtime_ends_the_build_and_says_what_was_expected(buildah: Buildah, context: Path) -> None:
     with pytest.raises(AssertionError, match="RUNTIME: expected server or gpu, found tpu"):
         buildah.build(context, "localhost/base", "localhost/tpu", RUNTIME="tpu")
