@@ -116,7 +116,9 @@ def test_the_studio_keeps_its_home_and_is_reached_from_this_machine_alone() -> N
     assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "9000", 8080)
     (volume,) = studio["volumes"]
     assert (volume["type"], volume["target"]) == ("volume", "/var/lib/onsight")
-    settings = StudioSettings(home=Path("/var/lib/onsight"), url=studio["environment"]["ONSIGHT_STUDIO_URL"], database_url=studio["environment"]["ONSIGHT_DATABASE_URL"])  # fmt: skip
+    told = studio["environment"]
+    given = {"url": told["ONSIGHT_STUDIO_URL"], "database_url": told["ONSIGHT_DATABASE_URL"]}
+    settings = StudioSettings(home=Path("/var/lib/onsight"), **given)
     plain = StudioSettings(home=Path("/var/lib/onsight"))
     assert settings.public_url == "https://studio.test"
     assert settings.sqlalchemy_url == plain.sqlalchemy_url, "SQLite in the volume, as everywhere"
