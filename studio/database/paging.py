@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any, TypeVar
 
 from studio.errors import Invalid
 
 MOST_ROWS = 1000
 _LARGEST_ID = 2**63 - 1
+_IMPOSSIBLE = re.compile("[\x00\ud800-\udfff]")
 Row = TypeVar("Row")
 
 
@@ -27,9 +29,14 @@ def decode_cursor(cursor: str, *kinds: type[int] | type[str]) -> tuple[Any, ...]
     except (ValueError, RecursionError):
         values = None
     fits = isinstance(values, list) and [type(value) for value in values] == list(kinds)
-    if not fits or any(abs(value) > _LARGEST_ID if isinstance(value, int) else "\0" in value for value in values):
+    if not fits or not all(_can_be(value) for value in values):
         raise Invalid("after: expected the `next` of the page before, found something else.", "CURSOR_INVALID")
     return tuple(values)
+
+
+def _can_be(value: int | str) -> bool:
+    """Whether a database takes it: no id beyond 64 bits, no character zero, no half of a surrogate pair."""
+    return abs(value) <= _LARGEST_ID if isinstance(value, int) else not _IMPOSSIBLE.search(value)
 
 
 def cut(rows: list[Row], limit: int) -> tuple[list[Row], Row | None]:
