@@ -29,7 +29,7 @@ from studio.routes.cookies import clear_session, set_session
 from studio.routes.groups import Group
 from studio.routes.problems import BODY
 from studio.routes.routes import Routes
-from studio.routes.wire import DONE, JSON, In, Name, Out, PublicId, body, read_model
+from studio.routes.wire import DONE, JSON, Email, In, Name, Out, PublicId, body, read_model
 
 account = Routes("account", __name__, url_prefix="/studio/v1")
 
@@ -45,7 +45,7 @@ SIGNED_IN_EXAMPLE: Any = {
 
 
 class SignIn(In):
-    email: Annotated[str, Field(max_length=320)]
+    email: Email
     password: Password
 
 
@@ -170,14 +170,7 @@ def sign_in() -> Response:
     given, parts, who = read_model(SignIn), context(), actor()
     email = given.email.lower()
     with parts.database.reading() as connection:
-        since = who.at - WRONG_PASSWORDS_WITHIN
-        from_here = audit.count_since(connection, "session.refused", email, since, who.address)
-        from_anywhere = audit.count_since(connection, "session.refused", email, since)
-        if from_here >= WRONG_PASSWORDS or from_anywhere >= WRONG_PASSWORDS_ANYWHERE:
-            raise Problem(
-                429, "TRY_LATER", "Too many wrong passwords for this address. Try again later.",
-                {"Retry-After": str(int(WRONG_PASSWORDS_WITHIN.total_seconds()))},
-            )  # fmt: skip
+        _require_few_wrong_passwords(connection, who, email)
         user = find_by_email(connection, email)
     right = verify_password(None if user is None or user.disabled else user.password_hash, given.password)
     hashed = hash_password(given.password) if right and user is not None and is_outdated(user.password_hash) else None
@@ -227,14 +220,17 @@ def change_account() -> Me:
 @by_session
 @described(
     Group.ACCOUNT, "Change my password", body=body(ChangedPassword, {"old_password": "...", "password": "..."}),
-    answers=DONE, problems=(*BODY, "PASSWORD_WEAK", "PASSWORD_WRONG"),
+    answers=DONE, problems=(*BODY, "PASSWORD_WEAK", "PASSWORD_WRONG", "TRY_LATER"),
 )  # fmt: skip
 def change_password() -> Response:
     """All other sessions of the user end."""
     given, parts, who = read_model(ChangedPassword), context(), principal()
     with parts.database.reading() as connection:
+        _require_few_wrong_passwords(connection, actor(), who.email)
         user = find_user(connection, who.public_id)
     if not verify_password(user.password_hash, given.old_password):
+        with parts.database.writing() as connection:
+            audit.record(connection, actor(), "session.refused", who.email)
         raise Unauthorised("The old password is another one.", "PASSWORD_WRONG")
     hashed = hash_password(given.password)
     with parts.database.writing() as connection:
@@ -242,6 +238,18 @@ def change_password() -> Response:
         close_sessions_of(connection, user.id, but=who.session_id)
         audit.record(connection, actor(), "password.changed", who.email)
     return Response(status=204)
+
+
+def _require_few_wrong_passwords(connection: Connection, who: Actor, email: str) -> None:
+    """Raises Problem where so many came, of late, for this user."""
+    since = who.at - WRONG_PASSWORDS_WITHIN
+    from_here = audit.count_since(connection, "session.refused", email, since, who.address)
+    from_anywhere = audit.count_since(connection, "session.refused", email, since)
+    if from_here >= WRONG_PASSWORDS or from_anywhere >= WRONG_PASSWORDS_ANYWHERE:
+        raise Problem(
+            429, "TRY_LATER", "Too many wrong passwords for this address. Try again later.",
+            {"Retry-After": str(int(WRONG_PASSWORDS_WITHIN.total_seconds()))},
+        )  # fmt: skip
 
 
 def _set_password(connection: Connection, user_id: int, hashed: str) -> None:

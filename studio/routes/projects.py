@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from flask import Response
 from pydantic import Field
@@ -26,6 +26,7 @@ from studio.routes.problems import BODY, PAGE
 from studio.routes.routes import Routes
 from studio.routes.wire import (
     DONE,
+    Email,
     In,
     Moment,
     Name,
@@ -88,7 +89,7 @@ class ProjectPage(Out):
 
 
 class NewMember(In):
-    email: Annotated[str, Field(max_length=320, description="of a user of this studio")]
+    email: Email = Field(description="of a user of this studio")
     role: ProjectRole
     privileges: list[Privilege] = Field(default=[], max_length=20, description="beside those of the role")
 

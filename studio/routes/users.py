@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from flask import Response
 from pydantic import Field
@@ -23,6 +23,7 @@ from studio.routes.problems import BODY, PAGE
 from studio.routes.routes import Routes
 from studio.routes.wire import (
     DONE,
+    Email,
     In,
     Moment,
     Name,
@@ -47,7 +48,7 @@ USER_EXAMPLE: Any = {
 
 
 class NewUser(In):
-    email: Annotated[str, Field(max_length=320)]
+    email: Email
     name: Name
     role: InstallRole = InstallRole.MEMBER
 

@@ -24,7 +24,7 @@ JSON = "application/json"
 
 
 class In(BaseModel):
-    """A body or a query that a client sends: no field that is not there, no text with a character zero."""
+    """A body or a query that a client sends: no field that is not there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
@@ -41,6 +41,8 @@ PublicId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,32}$")]
 Name = Annotated[
     str, Field(min_length=1, max_length=200, pattern="^[^\\x00-\\x1f\\x7f\\u202a-\\u202e\\u2066-\\u2069]+$")
 ]
+# In it no control character: what is stripped in one place and not in another would be two addresses of one user.
+Email = Annotated[str, Field(max_length=320, pattern="^[^\\x00-\\x1f\\x7f]*$")]
 Moment = Annotated[datetime, Field(description="in UTC")]
 
 
