@@ -43,6 +43,7 @@ def list_labels(connection: Connection, project_id: int) -> list[Row[Any]]:
 
 
 def find_label(connection: Connection, project_id: int, public_id: str) -> Row[Any]:
+    """To change it, lock the project first: else it may be another one by then."""
     found = connection.execute(
         select(labels).where(
             labels.c.project_id == project_id, labels.c.public_id == public_id, labels.c.removed_at.is_(None)

@@ -23,13 +23,13 @@ from studio.database.paging import MOST_ROWS
 from studio.errors import Forbidden
 from studio.images.add import known_digests
 from studio.images.blobs import Blobs
-from studio.images.filters import ids_of_images
 from studio.images.grid import Order, Shown, count_images, find_image, page_of_images, starts_of_pages, uploaders
 from studio.images.intake import FileReport, Intake
 from studio.images.orphans import remove_unneeded
 from studio.images.remove import remove_images
 from studio.images.thumbnails import MEDIA_TYPE, look_at
 from studio.labels.vocabulary import counts_of_labels, list_labels, normal_name
+from studio.projects.store import lock_project
 from studio.routes.groups import Group
 from studio.routes.problems import BODY, PAGE, STATUS_OF
 from studio.routes.routes import Routes
@@ -260,9 +260,7 @@ def known(project: str) -> KnownDigests:
 def remove(project: str) -> Removed:
     """For good; this is no change of labels and cannot be undone."""
     selection = read_model(Selection)
-    with context().database.reading() as connection:
-        ids = selection.resolve(connection, this_project().id)
-    return Removed(images=_remove(ids))
+    return Removed(images=_remove(selection))
 
 
 @images.get("/images/<id:image>")
@@ -280,9 +278,7 @@ def one(project: str, image: str) -> Image:
 @described(Group.IMAGES, "Remove one image", answers=DONE)
 def remove_one(project: str, image: str) -> Response:
     """For good."""
-    with context().database.reading() as connection:
-        ids = ids_of_images(connection, this_project().id, [image])
-    _remove(ids)
+    _remove(Selection(images=[image]))
     return Response(status=204)
 
 
@@ -370,10 +366,12 @@ def file_response(store: Blobs, digest: str, media_type: str) -> Response:
     return response
 
 
-def _remove(ids: list[int]) -> int:
+def _remove(selection: Selection) -> int:
+    """Find the images under the project's lock: what is no longer meant by then is not removed."""
     parts, here = context(), this_project()
     with parts.database.writing() as connection:
-        digests = remove_images(connection, here.id, ids)
+        lock_project(connection, here.id)
+        digests = remove_images(connection, here.id, selection.resolve(connection, here.id))
         details = {"images": len(digests)}
         audit.record(connection, actor(), "images.removed", here.name, project_id=here.id, details=details)
     remove_unneeded(parts.database, (parts.originals, parts.thumbnails), digests)

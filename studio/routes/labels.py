@@ -22,6 +22,7 @@ from studio.labels.vocabulary import (
     order_labels,
     remove_label,
 )
+from studio.projects.store import lock_project
 from studio.routes.groups import Group
 from studio.routes.problems import BODY
 from studio.routes.routes import Routes
@@ -116,6 +117,7 @@ def change(project: str, label: str) -> Label:
     """Where the new name is another label's, merge the two instead."""
     given, parts, here = read_model(ChangedLabel), context(), this_project()
     with parts.database.writing() as connection:
+        lock_project(connection, here.id)
         row = change_label(
             connection,
             find_label(connection, here.id, label),
@@ -134,6 +136,7 @@ def remove(project: str, label: str) -> Response:
     """From every image, and out of the panel. An undo brings all of it back."""
     parts, here = context(), this_project()
     with parts.database.writing() as connection:
+        lock_project(connection, here.id)
         event, _ = remove_label(connection, find_label(connection, here.id, label), principal().user_id, parts.now())
         event.finish()
     return Response(status=204)
@@ -149,6 +152,7 @@ def merge(project: str, label: str) -> Merged:
     """Every image of this one gets the other, also as its default; then this one goes. An undo brings it back."""
     given, parts, here = read_model(Merge), context(), this_project()
     with parts.database.writing() as connection:
+        lock_project(connection, here.id)
         row, into = find_label(connection, here.id, label), find_label(connection, here.id, given.into)
         event, count = merge_labels(connection, row, into, principal().user_id, parts.now())
         event.finish()

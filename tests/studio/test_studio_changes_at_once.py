@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+
+import pytest
 from studio_rig import Rig, picture
+
+from studio.images.filters import ids_of_images
+from studio.labels.changes import label_images
+from studio.labels.vocabulary import find_label, find_labels, remove_label
+from studio.projects.store import lock_project
 
 
 def test_an_undo_never_reaches_an_image_that_came_after_the_one_it_meant(rig: Rig) -> None:
@@ -32,3 +42,50 @@ def test_a_project_that_is_deleted_leaves_its_id_to_no_other_so_that_no_upload_l
     rig.add_user("next")
     assert rig.add_project("next")[0] != before
     assert work.caller.refused("POST", f"{work.path}/images", data=body, content_type="application/zip")[0] == 404
+
+
+@pytest.mark.parametrize("what", ["merged into", "renamed", "removed"])
+def test_a_label_that_goes_while_another_change_waits_is_used_no_more(rig: Rig, what: str) -> None:
+    """Somebody holds the project and removes a label; whoever comes meanwhile finds it gone, not half there."""
+    work = rig.workplace()
+    cat, dog = work.add_labels("cat", "dog")
+    images = work.add_images(2)
+    work.label(images, cat)
+    path = f"{work.path}/labels"
+    calls = {
+        "merged into": ("POST", f"{path}/{cat}/merge", {"into": dog}),
+        "renamed": ("PATCH", f"{path}/{dog}", {"name": "wolf"}),
+        "removed": ("DELETE", f"{path}/{dog}", None),
+    }
+    method, address, body = calls[what]
+    with ThreadPoolExecutor(1) as pool:
+        with rig.parts.database.writing() as connection:
+            lock_project(connection, work.project_id)
+            waiting = pool.submit(work.caller.refused, method, address, json=body)
+            with suppress(FutureTimeout):
+                waiting.result(1)  # long enough to get to the lock, and on the way to it as far as it can
+            row = find_label(connection, work.project_id, dog)
+            remove_label(connection, row, rig.user_id(work.owner), rig.clock())
+        assert waiting.result(60) == (404, "NOT_FOUND")
+    work.check_counts()
+    assert work.labels_by_name() == {"0.png": ["cat"], "1.png": ["cat"]}
+
+
+def test_an_image_that_leaves_a_filter_while_its_removal_waits_stays(rig: Rig) -> None:
+    work = rig.workplace()
+    (bad,) = work.add_labels("bad")
+    first, second = work.add_images(2)
+    work.label([first, second], bad)
+    body = {"selection": {"filter": {"label": [bad]}}}["selection"]
+    with ThreadPoolExecutor(1) as pool:
+        with rig.parts.database.writing() as connection:
+            lock_project(connection, work.project_id)
+            waiting = pool.submit(work.caller.post, f"{work.path}/images/remove", body)
+            with suppress(FutureTimeout):
+                waiting.result(1)
+            ids = ids_of_images(connection, work.project_id, [first])
+            (label,) = find_labels(connection, work.project_id, [bad]).values()
+            event = label_images(connection, work.project_id, rig.user_id(work.owner), ids, rig.clock(), remove=[label])
+            event.finish()
+        assert waiting.result(60) == {"images": 1}
+    assert [image["id"] for image in work.grid()] == [first]
