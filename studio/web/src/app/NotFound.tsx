@@ -8,7 +8,7 @@ import { useDocumentTitle } from "@/components/useDocumentTitle";
 export function NotFound() {
   useDocumentTitle("No such page");
   return (
-    <Empty icon={IconMapQuestion} title="There is no such page">
+    <Empty icon={IconMapQuestion} title="There is no such page" order={1}>
       <Button component={Link} to="/" variant="light">
         To the projects
       </Button>

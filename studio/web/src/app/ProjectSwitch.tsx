@@ -8,7 +8,7 @@ import { api, take } from "@/api/client";
 export function ProjectSwitch({ project }: { project: string }) {
   const projects = useQuery({
     queryKey: ["projects", "first"],
-    queryFn: () => take(api.GET("/studio/v1/projects", { params: { query: { limit: 50 } } })),
+    queryFn: () => take(api.GET("/studio/v1/projects", { params: { query: { limit: 50, order: "newest" } } })),
   });
   const current = useQuery({
     queryKey: ["project", project],

@@ -59,7 +59,7 @@ export function Shell() {
             {project && (
               <Burger opened={opened} onClick={menu.toggle} hiddenFrom="md" size="sm" aria-label="Sections" />
             )}
-            <UnstyledButton component={Link} to="/" aria-label="All projects">
+            <UnstyledButton component={Link} to="/" aria-label="Onsight: all projects">
               <Mark />
             </UnstyledButton>
             {project && <ProjectSwitch project={project} />}

@@ -1,14 +1,18 @@
-import { createTheme, Modal, Tooltip } from "@mantine/core";
+import { createTheme, Drawer, Modal, Notification, Tooltip } from "@mantine/core";
+
+const CLOSE = { closeButtonProps: { "aria-label": "Close" } };
 
 /** One look for all pages. Fonts are the system's: none is fetched. */
 export const theme = createTheme({
   primaryColor: "indigo",
-  primaryShade: { light: 7, dark: 5 },
+  primaryShade: 7, // white text on it has a contrast of 5
   defaultRadius: "md",
   cursorType: "pointer",
   headings: { fontWeight: "650" },
   components: {
-    Modal: Modal.extend({ styles: { title: { fontWeight: 650 } } }),
+    Drawer: Drawer.extend({ defaultProps: CLOSE }),
+    Modal: Modal.extend({ defaultProps: CLOSE, styles: { title: { fontWeight: 650 } } }),
+    Notification: Notification.extend({ defaultProps: CLOSE }),
     Tooltip: Tooltip.extend({ defaultProps: { openDelay: 300, withArrow: true, multiline: true, maw: 320 } }),
   },
 });

@@ -41,7 +41,7 @@ function Log() {
     <Container size="lg" px={0}>
       <PageHead title="Audit log" about="Who came in, and who changed users, sharing, tokens and projects. Labelling is in each project's history." />
       <AuditFilters asked={asked} onChange={setAsked} />
-      {log.isPending && <Skeleton h={240} aria-label="Loading" />}
+      {log.isPending && <Skeleton h={240} role="status" aria-label="Loading" />}
       {log.isError && <Trouble error={log.error} retry={() => void log.refetch()} />}
       {log.isSuccess && lines.length === 0 && <Empty icon={IconHistory} title="No line fits these filters" />}
       {lines.length > 0 && (
@@ -86,7 +86,7 @@ function Line({ line }: { line: Schemas["AuditLine"] }) {
         {line.project && line.project_name !== line.subject && (
           <>
             {" · "}
-            <Anchor component={Link} inherit to={`/p/${line.project}/images`}>
+            <Anchor component={Link} inherit underline="always" to={`/p/${line.project}/images`}>
               {line.project_name}
             </Anchor>
           </>

@@ -43,7 +43,7 @@ function Users() {
           Invite
         </Button>
       </PageHead>
-      {list.isPending && <Skeleton h={200} aria-label="Loading" />}
+      {list.isPending && <Skeleton h={200} role="status" aria-label="Loading" />}
       {list.isError && <Trouble error={list.error} retry={() => void list.refetch()} />}
       {list.isSuccess && users.length === 0 && <Empty icon={IconSearchOff} title={`Nobody is called “${asked}”`} />}
       <Rows label="Users">

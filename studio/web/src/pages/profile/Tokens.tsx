@@ -32,7 +32,7 @@ export function Tokens() {
         </Button>
       }
     >
-      {tokens.isPending && <Skeleton h={80} aria-label="Loading" />}
+      {tokens.isPending && <Skeleton h={80} role="status" aria-label="Loading" />}
       {tokens.isError && <Trouble error={tokens.error} retry={() => void tokens.refetch()} />}
       {tokens.data?.tokens.length === 0 && (
         <Text size="sm" c="dimmed">

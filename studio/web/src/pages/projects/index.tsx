@@ -49,7 +49,7 @@ export default function Page() {
       </PageHead>
       {list.isError && <Trouble error={list.error} retry={() => void list.refetch()} />}
       {list.isPending && (
-        <SimpleGrid cols={COLUMNS} aria-label="Loading">
+        <SimpleGrid cols={COLUMNS} role="status" aria-label="Loading">
           {[0, 1, 2, 3].map((place) => (
             <Skeleton key={place} h={236} radius="lg" />
           ))}

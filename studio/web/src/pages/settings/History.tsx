@@ -26,7 +26,7 @@ export function History() {
   const events = history.data?.pages.flatMap((page) => page.events) ?? [];
   return (
     <Panel title="History" about="Every change of labels: who, when, and of how many images. Sharing is in the studio's audit log.">
-      {history.isPending && <Skeleton h={200} aria-label="Loading" />}
+      {history.isPending && <Skeleton h={200} role="status" aria-label="Loading" />}
       {history.isError && <Trouble error={history.error} retry={() => void history.refetch()} />}
       {history.isSuccess && events.length === 0 && (
         <Empty icon={IconHistory} title="Nothing is labelled yet">

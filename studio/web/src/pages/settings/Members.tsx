@@ -40,7 +40,7 @@ export function Members() {
         )
       }
     >
-      {members.isPending && <Skeleton h={120} aria-label="Loading" />}
+      {members.isPending && <Skeleton h={120} role="status" aria-label="Loading" />}
       {members.isError && <Trouble error={members.error} retry={() => void members.refetch()} />}
       <Rows label="Members">
         {members.data?.members.map((member) => (

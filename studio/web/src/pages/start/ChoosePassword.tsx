@@ -26,7 +26,7 @@ export default function ChoosePassword() {
   if (owner.data) return <Form key={secret} secret={secret} owner={owner.data} />;
   return (
     <StartFrame title="Choose a password">
-      {owner.isError ? <Trouble error={owner.error} retry={() => void owner.refetch()} /> : <Skeleton h={200} aria-label="Loading" />}
+      {owner.isError ? <Trouble error={owner.error} retry={() => void owner.refetch()} /> : <Skeleton h={200} role="status" aria-label="Loading" />}
     </StartFrame>
   );
 }

@@ -18,7 +18,7 @@ export default function SetUp() {
   if (start.isPending) {
     return (
       <StartFrame title="Welcome to Onsight">
-        <Skeleton h={260} aria-label="Loading" />
+        <Skeleton h={260} role="status" aria-label="Loading" />
       </StartFrame>
     );
   }
