@@ -27,7 +27,7 @@ from studio.images.archives import (
 from studio.settings import StudioSettings
 
 MOST_FORM_FILES = 1000
-MOST_FIELD_BYTES = 64 * 1024
+MOST_FIELD_BYTES = 1024 * 1024  # also of what the parser holds of a file: 64 KiB, and what it could not pass on yet
 IN_MEMORY_BYTES = 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
 

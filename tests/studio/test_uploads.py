@@ -383,3 +383,11 @@ def test_small_pictures_stay_their_size() -> None:
     look = look_at(picture(1, "JPEG", (4000, 2)), DEFAULT_LIMITS)
     assert (look.width, look.height) == (4000, 2)
     assert Image.open(io.BytesIO(look.thumbnail)).size == (256, 1)
+
+
+def test_a_file_of_a_form_may_hold_what_could_begin_a_boundary_anywhere(work: Workplace) -> None:
+    """The form's parser keeps such bytes back until it has seen more of them."""
+    image = picture(1, "BMP")
+    files = {f"{shift}.bmp": image + b"\r\n" * 60_000 + b"-" * shift for shift in range(3)}
+    report = work.upload(files)
+    assert [file["outcome"] for file in report["files"]] == ["added"] * 3
