@@ -31,6 +31,7 @@ from studio.predict.inference_api import mount_inference_api
 from studio.predict.opening import studio_models
 from studio.routes.account import account
 from studio.routes.cloud import cloud
+from studio.routes.cookies import renew_session
 from studio.routes.datasets import datasets
 from studio.routes.downloads import downloads
 from studio.routes.health import health
@@ -100,6 +101,7 @@ def create_app(parts: StudioContext) -> Flask:
     app.register_error_handler(OperationalError, _on_database_trouble)
     app.register_error_handler(OSError, _on_system_trouble)
     app.after_request(_finish)
+    app.after_request(renew_session)
     mount_inference_api(app, parts, models)
     return app
 

@@ -104,6 +104,12 @@ def actor() -> Actor:
     return Actor(None if known is None else known.user_id, request.remote_addr or "", g.request_id, context().now())
 
 
+def renewed_session() -> str | None:
+    """The id of the session, where this request made it last longer: so must its cookies."""
+    renewed: str | None = g.get("renewed_session")
+    return renewed
+
+
 def session_cookie_name(parts: StudioContext) -> str:
     """Over TLS with the prefix that keeps other hosts of the domain from setting it."""
     return "__Host-onsight_session" if parts.settings.public_url.startswith("https:") else "onsight_session"
@@ -180,6 +186,7 @@ def _identify(req: Request, parts: StudioContext) -> Principal:
     if is_due:
         with parts.database.writing() as connection:
             note_visit(connection, session_id, now, parts.session_lifetime)
+        g.renewed_session = session_id
     return who
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Response
 
-from studio.access.guard import session_cookie_name
+from studio.access.guard import renewed_session, session_cookie_name
 from studio.access.secrets import csrf_of
-from studio.context import StudioContext
+from studio.context import StudioContext, context
 
 CSRF_COOKIE = "onsight_csrf"
 
@@ -18,6 +18,14 @@ def set_session(response: Response, parts: StudioContext, session_id: str) -> Re
         session_cookie_name(parts), session_id, max_age=age_s, secure=secure, httponly=True, samesite="Strict"
     )
     response.set_cookie(CSRF_COOKIE, csrf_of(session_id), max_age=age_s, secure=secure, samesite="Strict")
+    return response
+
+
+def renew_session(response: Response) -> Response:
+    """After each request: where the session was made to last longer, its cookies are too, unless the view set them."""
+    session_id = renewed_session()
+    if session_id is not None and "Set-Cookie" not in response.headers:
+        set_session(response, context(), session_id)
     return response
 
 

@@ -55,6 +55,20 @@ def test_a_character_zero_in_an_address_is_refused_and_not_a_fault_of_the_databa
     assert admin.refused("POST", f"{V1}/projects/{path}/members", json=member) == (400, "JSON_INVALID")
 
 
+def test_the_browser_keeps_the_cookies_of_a_session_as_long_as_the_session_is_visited(rig: Rig) -> None:
+    """A cookie that is set at the sign-in alone ends after fourteen days, however often one comes."""
+    ada = rig.somebody("ada")
+    names = [line.partition("=")[0] for line in ada.ask("GET", f"{V1}/session").headers.getlist("Set-Cookie")]
+    assert names == []  # within ten minutes of the last visit nothing is noted
+    rig.clock.pass_(days=10)
+    renewed = ada.ask("GET", f"{V1}/session").headers.getlist("Set-Cookie")
+    assert {line.partition("=")[0] for line in renewed} == {"onsight_session", "onsight_csrf"}
+    assert all(f"Max-Age={14 * 24 * 3600}" in line for line in renewed)
+    rig.clock.pass_(days=10)
+    signed_out = ada.ask("DELETE", f"{V1}/session").headers.getlist("Set-Cookie")
+    assert all("Max-Age=0" in line for line in signed_out)
+
+
 def test_half_a_character_in_a_cursor_is_refused(work: Workplace) -> None:
     cursor = base64.urlsafe_b64encode(rb'["\ud800",5]').rstrip(b"=").decode()
     refused = work.caller.refused("GET", f"{work.path}/images?order=name&after={cursor}")
