@@ -7,6 +7,7 @@ else: no file is ever written under one.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import stat
 import struct
@@ -26,7 +27,11 @@ MOST_NAME_BYTES: Final = 1024
 _END = struct.Struct("<4s4H2LH")  # the end record
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR_64 = struct.Struct("<4sLQL")
-_UNIX = 3
+_WINDOWS, _UNIX = 0, 3  # who made an entry
+_IS_UTF8 = 0x800
+# Controls, halves of characters, separators of lines, and the marks that turn text around; but no space of any width:
+# a Mac names its screenshots with a narrow one.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _JUNK = re.compile(r"(^|/)(__MACOSX/|\.|Thumbs\.db$|desktop\.ini$)", re.IGNORECASE)  # what systems leave in folders
 
 
@@ -69,7 +74,7 @@ def is_safe_name(name: str) -> bool:
     parts = name.split("/")
     return (
         0 < len(name) <= 500
-        and name.isprintable()
+        and not _UNPRINTABLE.search(name)
         and "\\" not in name
         and not re.match(r"[A-Za-z]:", name)
         and not any(part in ("", ".", "..") for part in parts)
@@ -115,7 +120,9 @@ def _entries(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], limits: Arc
     seen: set[str] = set()
     with archive:
         for info in infos:
-            name = info.filename
+            name = _name_of(info)
+            if name.endswith("/"):  # a folder, as Windows writes it
+                continue
             if not is_safe_name(name):
                 yield Entry(name, None, "NAME_UNSAFE", "Its name could lead out of its folder, or is unprintable.")
             elif _JUNK.search(name):
@@ -127,8 +134,21 @@ def _entries(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], limits: Arc
                 yield _read(archive, info, limits)
 
 
+def _name_of(info: zipfile.ZipInfo) -> str:
+    """As it was meant: with the slashes of all other systems, and in UTF-8 where the archive forgot to say so.
+
+    Some programs of Windows write its own slashes; those of a Mac write UTF-8 without the mark that says it is, and
+    what then is hardly ever is UTF-8 by chance.
+    """
+    name = info.filename
+    if not info.flag_bits & _IS_UTF8 and not name.isascii():
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/") if info.create_system == _WINDOWS else name
+
+
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: ArchiveLimits) -> Entry:
-    name, mode = info.filename, info.external_attr >> 16
+    name, mode = _name_of(info), info.external_attr >> 16
     if info.create_system == _UNIX and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         return Entry(name, None, "ENTRY_NO_FILE", "It is a link or a device, not a file.")
     if info.flag_bits & 1:

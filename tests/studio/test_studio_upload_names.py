@@ -1,0 +1,48 @@
+"""Names as real systems write them: zips of Windows and of a Mac, spaces of any width, and many of one name."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from studio_rig import Workplace, picture
+
+WINDOWS, UNIX = 0, 3
+
+
+def archive_of(raw_name: bytes, system: int) -> bytes:
+    """A zip with one picture, whose name is written as these bytes, without the mark of UTF-8."""
+    stream = io.BytesIO()
+    place_holder = "x" * len(raw_name)
+    with zipfile.ZipFile(stream, "w") as archive:
+        info = zipfile.ZipInfo(place_holder)
+        info.create_system = system
+        archive.writestr(info, picture(1))
+    return stream.getvalue().replace(place_holder.encode(), raw_name)
+
+
+def names_of(work: Workplace) -> list[str]:
+    return [image["name"] for image in work.grid()]
+
+
+def test_an_archive_of_windows_has_backslashes_and_names_of_its_code_page(work: Workplace) -> None:
+    work.upload_zip(archive_of("M\u00fcll\\glas.png".encode("cp437"), WINDOWS), "?folder_labels=true")
+    assert work.labels_by_name() == {"M\u00fcll/glas.png": ["M\u00fcll"]}
+
+
+def test_backslashes_of_windows_lead_out_of_no_folder(work: Workplace) -> None:
+    (file,) = work.upload_zip(archive_of(b"..\\..\\glas.png", WINDOWS))["files"]
+    assert (file["outcome"], file["code"]) == ("refused", "NAME_UNSAFE")
+
+
+def test_an_archive_of_a_mac_is_utf_8_without_saying_so(work: Workplace) -> None:
+    work.upload_zip(archive_of("Gr\u00fc\u00dfe \u732b.png".encode(), UNIX))
+    assert names_of(work) == ["Gr\u00fc\u00dfe \u732b.png"]
+
+
+def test_spaces_of_any_width_may_stand_in_a_name_and_marks_that_turn_text_around_may_not(work: Workplace) -> None:
+    good = ["Screenshot 10.00.00\u202fAM.png", "a\u00a0b.png", "family \U0001f468\u200d\U0001f469.png"]
+    work.upload({name: picture(number) for number, name in enumerate(good)})
+    assert names_of(work) == good
+    report = work.upload({"a\u202egnp.exe": picture(9)})
+    assert [file["code"] for file in report["files"]] == ["NAME_UNSAFE"]
