@@ -20,8 +20,10 @@ from server.settings import ServerSettings
 
 UNIT = ROOT / "scripts/systemd/onsight.service"
 GPU_DROP_IN = ROOT / "scripts/systemd/onsight-gpu.conf"
+STUDIO_UNIT = ROOT / "scripts/systemd/onsight-studio.service"
 EXPOSURE_BOUND = 15  # systemd-analyze's tenths: 1.5 of 10; a unit without any fence has 9.6
 EXPOSURE_BOUND_GPU = 20
+EXPOSURE_BOUND_STUDIO = 22
 
 analyzer = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
@@ -50,6 +52,17 @@ def test_systemd_accepts_the_unit_and_finds_it_well_fenced_in(tmp_path: Path, gp
     found = analyze("security", "--offline=true", f"--threshold={bound}", unit)
     assert found.returncode == 0, found.stdout.splitlines()[-1]
     assert "exposure level for onsight.service" in found.stdout
+
+
+@analyzer
+def test_systemd_accepts_the_unit_of_the_studio_too(tmp_path: Path) -> None:
+    """It trains, on a GPU where there is one, so that its fences are wider."""
+    unit = tmp_path / STUDIO_UNIT.name
+    unit.write_text(STUDIO_UNIT.read_text().replace("/opt/onsight-studio/bin/onsight", "/bin/true"))
+    verified = analyze("verify", unit)
+    assert (verified.returncode, verified.stderr) == (0, "")
+    found = analyze("security", "--offline=true", f"--threshold={EXPOSURE_BOUND_STUDIO}", unit)
+    assert found.returncode == 0, found.stdout.splitlines()[-1]
 
 
 @analyzer
