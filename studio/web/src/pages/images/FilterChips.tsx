@@ -32,7 +32,7 @@ export function FilterChips({ controls, labels, people }: { controls: WantedCont
   return (
     <Group gap={6} role="group" aria-label="Filters">
       {chips.map((chip) => chip && (
-        <Pill key={chip.key} size="md" withRemoveButton removeButtonProps={{ "aria-label": `No filter: ${chip.text}`, tabIndex: 0 }} onRemove={() => change(chip.without)}>
+        <Pill key={chip.key} size="md" withRemoveButton removeButtonProps={{ "aria-label": `No filter: ${chip.text}`, "aria-hidden": false, tabIndex: 0 }} onRemove={() => change(chip.without)}>
           {chip.text}
         </Pill>
       ))}

@@ -25,7 +25,7 @@ import { useSteady } from "@/pages/images/useSteady";
 import { Zoom } from "@/pages/images/Zoom";
 
 const NO_LABELS: Label[] = [];
-const MOST_PHONE_TILE_PX = 120;
+const MOST_PHONE_TILE_PX = 104;
 
 /** Where people see their images and label them. */
 export function Workplace({ project }: { project: string }) {

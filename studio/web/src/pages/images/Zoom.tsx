@@ -38,7 +38,8 @@ export function Zoom({ project, image, index, total, next, labels, people, label
   const target = { all: false, ids: new Set([image.id]) } as const;
   const own = labels.filter(({ id }) => image.labels.includes(id));
   return (
-    <Modal opened onClose={onClose} fullScreen withCloseButton={false} closeOnEscape={false} transitionProps={{ duration: 0 }} padding={0} styles={{ body: { height: "100%" } }} aria-label={image.name} data-zoom>
+    <Modal.Root opened onClose={onClose} fullScreen closeOnEscape={false} transitionProps={{ duration: 0 }} padding={0}>
+      <Modal.Content aria-label={image.name} data-zoom>
       <div className={classes.stage} style={{ height: "100%" }}>
         <div className={classes.picture} data-autofocus tabIndex={-1}>
           <img key={`t${image.id}`} src={thumbnailAddress(project, image.id)} alt="" />
@@ -116,6 +117,7 @@ export function Zoom({ project, image, index, total, next, labels, people, label
           </Group>
         </aside>
       </div>
-    </Modal>
+      </Modal.Content>
+    </Modal.Root>
   );
 }

@@ -31,7 +31,7 @@ export class Upload {
   readonly bytes: number;
   private cancelling = new AbortController();
   private wake: () => void = () => {};
-  private readonly history: [momentMs: number, part: number, bytes: number][] = [];
+  private readonly history: { ms: number; bytes: number; reports: number }[] = [];
 
   constructor(
     readonly project: string,
@@ -53,13 +53,16 @@ export class Upload {
     return this.state === "waiting" || this.state === "sending" || this.state === "lost";
   }
 
-  /** Of the last seconds. bytesPerS: sent.  leftS: null while it cannot be told. */
+  /** Of the last seconds. bytesPerS: sent.  leftS: until all is sent and reported; null while it cannot be told. */
   get speed(): { bytesPerS: number; leftS: number | null } {
     const [first, last] = [this.history[0], this.history.at(-1)];
-    const seconds = first && last ? (last[0] - first[0]) / 1000 : 0;
+    const seconds = first && last ? (last.ms - first.ms) / 1000 : 0;
     if (!first || !last || seconds < 1) return { bytesPerS: 0, leftS: null };
-    const perS = (last[1] - first[1]) / seconds;
-    return { bytesPerS: (last[2] - first[2]) / seconds, leftS: perS > 0 ? (1 - last[1]) / perS : null };
+    const bytesPerS = (last.bytes - first.bytes) / seconds;
+    const toSendS = last.bytes < this.bytes ? (this.bytes - last.bytes) / bytesPerS : 0;
+    const toReportS = (this.files - last.reports) / ((last.reports - first.reports) / seconds);
+    const leftS = Math.max(toSendS, toReportS);
+    return { bytesPerS, leftS: Number.isFinite(leftS) ? Math.max(0, leftS) : null };
   }
 
   async run(): Promise<void> {
@@ -193,10 +196,10 @@ export class Upload {
   }
 
   private changed(): void {
-    const now = performance.now();
+    const ms = performance.now();
     const bytes = this.parcels.reduce((sum, { sent, isDone, bytes: all }) => sum + (isDone ? 1 : sent) * all, 0);
-    this.history.push([now, this.part, bytes]);
-    while (this.history.length > 2 && now - this.history[0]![0] > WINDOW_MS) this.history.shift();
+    this.history.push({ ms, bytes, reports: this.reports.size });
+    while (this.history.length > 2 && ms - this.history[0]!.ms > WINDOW_MS) this.history.shift();
     this.onChange();
   }
 }
