@@ -26,6 +26,7 @@ from studio.labels.vocabulary import ensure_labels
 from studio.projects.store import lock_project
 
 MOST_NAME_CHARACTERS = 500
+MOST_SUFFIX_CHARACTERS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +126,27 @@ def _taken(connection: Connection, project_id: int, names: Sequence[str]) -> set
 
 
 def _free_name(connection: Connection, project_id: int, name: str, taken: set[str]) -> str:
-    """`cats/1.jpg` -> `cats/1 (2).jpg`"""
+    """`cats/1.jpg` -> `cats/1 (2).jpg`, or a higher number, in a few queries: a camera may send one name for years."""
+
+    def is_free(number: int) -> bool:
+        candidate = numbered(name, number)
+        return candidate not in taken and not _taken(connection, project_id, [candidate])
+
+    last_taken, free = 1, 2
+    while not is_free(free):
+        last_taken, free = free, 2 * free
+    while free - last_taken > 1:
+        middle = (last_taken + free) // 2
+        last_taken, free = (last_taken, middle) if is_free(middle) else (middle, free)
+    return numbered(name, free)
+
+
+def numbered(name: str, number: int) -> str:
+    """The name with a number before its suffix, cut where it would be too long; never longer than a name may be."""
     path = PurePosixPath(name)
-    number = 2
-    while True:
-        end = f" ({number}){path.suffix}"
-        candidate = str(path.with_name(path.stem[: MOST_NAME_CHARACTERS - len(str(path.parent)) - len(end) - 1] + end))
-        if candidate not in taken and not _taken(connection, project_id, [candidate]):
-            return candidate
-        number += 1
+    suffix = path.suffix if len(path.suffix) <= MOST_SUFFIX_CHARACTERS else ""
+    end = f" ({number}){suffix}"
+    return name.removesuffix(suffix)[: MOST_NAME_CHARACTERS - len(end)] + end
 
 
 def _row(ready: Ready, look: Look, added: Added, project_id: int, user_id: int, now: datetime) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import zipfile
 
-from studio_rig import Workplace, picture
+from sqlalchemy import event
+from studio_rig import Workplace, picture, zipped
 
 WINDOWS, UNIX = 0, 3
 
@@ -46,3 +47,25 @@ def test_spaces_of_any_width_may_stand_in_a_name_and_marks_that_turn_text_around
     assert names_of(work) == good
     report = work.upload({"a\u202egnp.exe": picture(9)})
     assert [file["code"] for file in report["files"]] == ["NAME_UNSAFE"]
+
+
+def test_the_thousandth_image_of_one_name_costs_a_few_queries(work: Workplace) -> None:
+    work.upload_zip(zipped({"frame.png": picture(0)}))
+    for start in range(1, 60, 20):
+        form = [(io.BytesIO(picture(number)), "frame.png") for number in range(start, start + 20)]
+        work.caller.post(f"{work.path}/images", data={"file": form})
+    assert len(set(names_of(work))) == 61
+    statements: list[str] = []
+    engine = work.rig.parts.database.engine
+    event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    work.upload({"frame.png": picture(99)})
+    assert names_of(work)[-1] == "frame (62).png"
+    assert len(statements) < 40
+
+
+def test_a_name_as_long_as_one_may_be_gets_its_number_too(work: Workplace) -> None:
+    long = ["d" * 490 + "/" + "n" * 5 + ".png", "x." + "s" * 498]
+    for number in range(3):
+        report = work.upload({name: picture(10 * number + place) for place, name in enumerate(long)})
+        assert [file["outcome"] for file in report["files"]] == ["added"] * 2
+    assert all(len(name) <= 500 for name in names_of(work))
