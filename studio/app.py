@@ -6,7 +6,6 @@ A request passes, in this order: its id, the address (nothing that could mean an
 
 from __future__ import annotations
 
-import errno
 import logging
 import re
 from time import perf_counter
@@ -19,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.routing import BaseConverter
 
 from server.openapi.writer import check_described
-from server.problems import Problem, problem_of, problem_response, register_problems
+from server.problems import Problem, problem_response, register_problems
 from server.request_facts import SECURITY_HEADERS, log_request, request_id_of
 from server.uploads import discard_body
 from studio.access.guard import register_guard
@@ -47,6 +46,7 @@ from studio.routes.projects import projects
 from studio.routes.recorded import recorded
 from studio.routes.tokens import tokens
 from studio.routes.trainings import trainings
+from studio.routes.trouble import trouble_of
 from studio.routes.users import users
 from studio.routes.wire import JSON
 
@@ -98,8 +98,8 @@ def create_app(parts: StudioContext) -> Flask:
     check_described(app)
     register_problems(app, STATUS_OF)
     app.extensions[MODELS] = models = studio_models(parts.settings, parts.database, asking)
-    app.register_error_handler(OperationalError, _on_database_trouble)
-    app.register_error_handler(OSError, _on_system_trouble)
+    app.register_error_handler(OperationalError, _on_trouble)
+    app.register_error_handler(OSError, _on_trouble)
     app.after_request(_finish)
     app.after_request(renew_session)
     mount_inference_api(app, parts, models)
@@ -122,19 +122,8 @@ def _refuse_unusual_addresses() -> None:
         raise Problem(400, "ADDRESS_INVALID", "The address holds characters, plain or encoded, that none here has.")
 
 
-def _on_database_trouble(error: OperationalError) -> Response:
-    """A lock that waited too long, a database that went away: nothing was changed, and the next try may work."""
-    log.error("database failed", exc_info=error, extra={"request_id": g.request_id})
-    return problem_response(
-        Problem(503, "BUSY", "The database does not answer, or is busy. Nothing was changed.", {"Retry-After": "1"})
-    )
-
-
-def _on_system_trouble(error: OSError) -> Response:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        log.error("no space left", extra={"request_id": g.request_id})
-        return problem_response(Problem(507, "STORAGE_FULL", "The disk is full. Nothing of this was kept."))
-    return problem_response(problem_of(error, g.request_id))
+def _on_trouble(error: Exception) -> Response:
+    return problem_response(trouble_of(error, g.request_id))
 
 
 def _finish(response: Response) -> Response:

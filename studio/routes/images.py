@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from bundle.image_header import ImageFormat
 from server.openapi.describe import BINARY, Answer, Content, described
-from server.problems import problem_document, problem_of
+from server.problems import problem_document
 from studio.access import audit
 from studio.access.guard import actor, principal, project, requires
 from studio.access.privileges import Privilege
@@ -31,9 +31,10 @@ from studio.images.thumbnails import MEDIA_TYPE, look_at
 from studio.labels.vocabulary import counts_of_labels, list_labels, normal_name
 from studio.projects.store import lock_project
 from studio.routes.groups import Group
-from studio.routes.problems import BODY, PAGE, STATUS_OF
+from studio.routes.problems import BODY, PAGE
 from studio.routes.routes import Routes
 from studio.routes.selections import ImageFilter, Selection
+from studio.routes.trouble import trouble_of
 from studio.routes.uploads import uploaded_entries
 from studio.routes.wire import (
     DONE,
@@ -396,5 +397,5 @@ def _lines(reports: Iterator[FileReport], open_files: ExitStack) -> Iterator[str
             for one in reports:
                 yield json.dumps(asdict(one), ensure_ascii=False) + "\n"
     except Exception as error:
-        problem = problem_of(error, g.request_id, STATUS_OF)
+        problem = trouble_of(error, g.request_id)
         yield problem_document(problem.status, problem.code, problem.detail, g.request_id).decode() + "\n"
