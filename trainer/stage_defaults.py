@@ -39,10 +39,15 @@ def batch_size_of(stage: str, recipe: Recipe, images: int) -> int:
     return recipe.batch_size or min(max(automatic, least), most)
 
 
+def epochs_of(stage: str, recipe: Recipe) -> int:
+    """At most."""
+    return recipe.epochs or DEFAULTS[stage].epochs
+
+
 def steps_of(stage: str, recipe: Recipe, images: int) -> int:
     """Optimiser steps if neither patience nor the budget ends it earlier."""
     batches = max(1, round(images / batch_size_of(stage, recipe, images)))
-    return (recipe.epochs or DEFAULTS[stage].epochs) * batches
+    return epochs_of(stage, recipe) * batches
 
 
 def stages_of(recipe: Recipe) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from trainer.augment import augment
 from trainer.fit import FitPlan, FitState, fit
 from trainer.head import Classifier, Head
 from trainer.recipe import Augmentation, Recipe
-from trainer.stage_defaults import DEFAULTS, FINE_TUNE, batch_size_of
+from trainer.stage_defaults import DEFAULTS, FINE_TUNE, batch_size_of, epochs_of
 
 BACKBONE_RATE = 0.3  # of the head's learning rate, in fine-tuning
 
@@ -69,7 +69,7 @@ def plan_stage(stage: str, recipe: Recipe, examples: Examples, budget_s: float) 
     return FitPlan(
         stage=stage,
         exclusive=examples.task is Task.SINGLE_LABEL,
-        epochs=recipe.epochs or defaults.epochs,
+        epochs=epochs_of(stage, recipe),
         patience=recipe.patience or defaults.patience,
         batch_size=batch_size,
         learning_rate=recipe.learning_rate or defaults.learning_rate * math.sqrt(batch_size / defaults.reference_batch),

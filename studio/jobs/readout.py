@@ -23,7 +23,7 @@ from studio.jobs.inputs import TrainingInput
 from studio.jobs.queue import Kind, State
 from trainer.data.checks import check_equal_files, check_labels
 from trainer.recipe import Recipe
-from trainer.stage_defaults import WORK, batch_size_of, stages_of, steps_of
+from trainer.stage_defaults import WORK, batch_size_of, epochs_of, stages_of, steps_of
 
 ASSUMED_IMAGES_A_SECOND: Final = 60.0  # on two slow cores; measured in benchmarks/RESULTS.md
 _LOOKED_AT: Final = 5
@@ -94,7 +94,7 @@ def read_out(connection: Connection, project_id: int, wanted: TrainingInput, job
         stages=tuple(
             Stage(
                 name=WORK[stage], steps=steps_of(stage, recipe, train), batch_size=batch_size_of(stage, recipe, train),
-                epochs_at_most=steps_of(stage, recipe, train) * batch_size_of(stage, recipe, train) // max(1, train),
+                epochs_at_most=epochs_of(stage, recipe),
             )
             for stage in stages_of(recipe)
         ),
@@ -104,10 +104,10 @@ def read_out(connection: Connection, project_id: int, wanted: TrainingInput, job
 
 def _sizes(found: Sequence[DatasetImage], wanted: TrainingInput) -> tuple[int, int, int]:
     """Images to train, validate and test with; near-duplicates stay together, so the trainer's differ by a few."""
-    if wanted.use_validation_flags:
-        validation = sum(image.validation for image in found)
-        return len(found) - validation, validation, 0
-    validation, test = (round(len(found) * part) for part in (wanted.validation_fraction, wanted.test_fraction))
+    flagged = sum(image.validation for image in found) if wanted.use_validation_flags else 0
+    free = len(found) - flagged
+    validation = flagged or round(free * wanted.validation_fraction)
+    test = round(free * wanted.test_fraction)
     return len(found) - validation - test, validation, test
 
 

@@ -61,6 +61,8 @@ def test_a_read_out_follows_the_task_and_the_labels_that_are_ticked(labelled: Wo
 def test_steps_are_those_that_the_trainer_plans(labelled: Workplace) -> None:
     (head,) = foretell(labelled, epochs=10, batch_size=8, validation_fraction=0)["stages"]
     assert (head["name"], head["steps"], head["batch_size"]) == ("training the head", 30, 8)
+    (short,) = foretell(labelled, epochs=7)["stages"]
+    assert short["epochs_at_most"] == 7
     both = foretell(labelled, fine_tune=True)["stages"]
     assert [stage["name"] for stage in both] == ["training the head", "fine-tuning the network"]
     (whole,) = foretell(labelled, from_scratch=True)["stages"]
@@ -73,6 +75,13 @@ def test_few_flagged_images_are_told(labelled: Workplace) -> None:
     told = foretell(labelled, use_validation_flags=True)
     assert (told["train"], told["validation"], told["test"]) == (21, 5, 0)
     assert "few_flagged" in codes(told)
+    with_test = foretell(labelled, use_validation_flags=True, test_fraction=1 / 3)
+    assert (with_test["train"], with_test["validation"], with_test["test"]) == (14, 5, 7)
+
+
+def test_flags_without_a_flagged_image_leave_the_share(labelled: Workplace) -> None:
+    told = foretell(labelled, use_validation_flags=True, validation_fraction=0.5)
+    assert (told["train"], told["validation"]) == (13, 13)
 
 
 def test_the_time_to_read_images_is_that_of_this_installs_last_trainings(labelled: Workplace) -> None:
