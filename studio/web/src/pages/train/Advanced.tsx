@@ -139,7 +139,8 @@ function Share({ label, about, value, most, disabled = false, onChange }: ShareP
         disabled={disabled}
         label={(percent) => `${percent} %`}
         onChange={(percent) => onChange(Math.min(percent, most))}
-        thumbProps={{ "aria-label": label, "aria-valuetext": `${value} percent` }}
+        thumbLabel={label}
+        thumbValueText={`${value} percent`}
       />
       <Text size="xs" c="dimmed" mt={4} className="tabular">
         {disabled ? "the flagged ones" : `${value} %`}

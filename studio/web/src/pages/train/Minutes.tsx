@@ -31,7 +31,8 @@ export function Minutes({ minutes, onChange }: Props) {
           value={place}
           onChange={(at) => onChange(STOPS[at] ?? minutes)}
           marks={STOPS.map((stop, value) => ({ value, label: stop < 60 ? String(stop) : `${stop / 60} h` }))}
-          thumbProps={{ "aria-label": "Minutes", "aria-valuetext": `${minutes} minutes` }}
+          thumbLabel="Minutes"
+          thumbValueText={`${minutes} minutes`}
         />
         <NumberInput
           aria-label="Minutes, exactly"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from running_studio import RunningStudio
-from studio_rig import zipped
 from tiny_runs import COLOURS, shapes
 
 from studio.jobs.folder import JobFolder
@@ -46,19 +46,31 @@ def workers(studio: RunningStudio) -> list[int]:
     return found
 
 
+def zip_of_shapes(per_colour: int = 8) -> bytes:
+    """Class folders of small images."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for number, colour in enumerate(COLOURS):
+            for count in range(per_colour):
+                stream = io.BytesIO()
+                shapes((colour,), 100 * number + count, edge=16).save(stream, "PNG")
+                archive.writestr(f"{colour}/{count}.png", stream.getvalue())
+    return made.getvalue()
+
+
+def add_shapes(studio: RunningStudio, per_colour: int = 8) -> str:
+    """A project of them. Returns its id."""
+    project = str(studio.call("POST", "/studio/v1/projects", {"name": "Colours"})["id"])
+    headers = {"X-Auth-token": studio.token, "Content-Type": "application/zip"}
+    path = f"/studio/v1/projects/{project}/images?folder_labels=true"
+    answer = studio.ask("POST", path, zip_of_shapes(per_colour), headers)
+    assert answer.status == 200, answer.body
+    return project
+
+
 def queue_training(studio: RunningStudio, epochs: int) -> str:
     """In a project of its own. Returns the path of the job's calls."""
-    project = studio.call("POST", "/studio/v1/projects", {"name": "Colours"})["id"]
-    path = f"/studio/v1/projects/{project}"
-    files = {}
-    for number, colour in enumerate(COLOURS):
-        for count in range(8):
-            stream = io.BytesIO()
-            shapes((colour,), 100 * number + count, edge=16).save(stream, "PNG")
-            files[f"{colour}/{count}.png"] = stream.getvalue()
-    headers = {"X-Auth-token": studio.token, "Content-Type": "application/zip"}
-    answer = studio.ask("POST", f"{path}/images?folder_labels=true", zipped(files), headers)
-    assert answer.status == 200, answer.body
+    path = f"/studio/v1/projects/{add_shapes(studio)}"
     wanted = {"name": "Colours", "training": {**TINY, "epochs": epochs}}
     job = studio.call("POST", f"{path}/trainings", wanted)
     return f"{path}/jobs/{job['id']}"
