@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, select
 
+from studio.database.engine import Database
 from studio.database.tables import image_labels, images
 from studio.errors import UploadBroken
 from studio.images.filters import ids_by_name
@@ -89,18 +90,18 @@ def apply_label_file(
     return event, report
 
 
-def write_csv(connection: Connection, project_id: int) -> Iterator[str]:
+def write_csv(database: Database, project_id: int) -> Iterator[str]:
     """A line an image, by name: its name, then its labels in the order of the panel."""
-    for name, labels in _labels_of_images(connection, project_id):
+    for name, labels in _labels_of_images(database, project_id):
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow([name, *labels])
         yield line.getvalue()
 
 
-def write_json(connection: Connection, project_id: int) -> Iterator[str]:
+def write_json(database: Database, project_id: int) -> Iterator[str]:
     """One object, an image a line."""
     before = "{\n"
-    for name, labels in _labels_of_images(connection, project_id):
+    for name, labels in _labels_of_images(database, project_id):
         yield f"{before}{json.dumps(name, ensure_ascii=False)}: {json.dumps(labels, ensure_ascii=False)}"
         before = ",\n"
     yield "{}\n" if before == "{\n" else "\n}\n"
@@ -124,16 +125,20 @@ def _label(
         event.add_label(label_id, image_ids)
 
 
-def _labels_of_images(connection: Connection, project_id: int) -> Iterator[tuple[str, list[str]]]:
-    """By name, page by page, so that a hundred thousand images take no memory."""
-    panel = {row.id: (place, row.name) for place, row in enumerate(list_labels(connection, project_id))}
+def _labels_of_images(database: Database, project_id: int) -> Iterator[tuple[str, list[str]]]:
+    """By name, page by page, so that a hundred thousand images take no memory.
+
+    No connection is held while a page is sent: a client that reads slowly would keep SQLite's log from ever shrinking.
+    """
     last = ""
     while True:
         own = (images.c.project_id == project_id) & (images.c.name > last)
-        page = connection.execute(
-            select(images.c.id, images.c.name).where(own).order_by(images.c.name).limit(AT_ONCE)
-        ).all()
-        labels = _labels_of(connection, [row.id for row in page])
+        with database.reading() as connection:
+            panel = {row.id: (place, row.name) for place, row in enumerate(list_labels(connection, project_id))}
+            page = connection.execute(
+                select(images.c.id, images.c.name).where(own).order_by(images.c.name).limit(AT_ONCE)
+            ).all()
+            labels = _labels_of(connection, [row.id for row in page])
         for row in page:
             places = sorted(panel[label_id] for label_id in labels.get(row.id, ()) if label_id in panel)
             yield row.name, [name for _, name in places]

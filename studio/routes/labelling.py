@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from flask import Response, request, stream_with_context
+from flask import Response, request
 from pydantic import Field
 from sqlalchemy import Connection
 
@@ -221,12 +221,7 @@ def download_labels(project: str) -> Response:
     """As training and uploads take them."""
     asked, here, database = read_query(LabelFileFormat), this_project(), context().database
     write = write_csv if asked.format == "csv" else write_json
-
-    def lines() -> Iterator[str]:
-        with database.reading() as connection:
-            yield from write(connection, here.id)
-
-    response = Response(stream_with_context(lines()), content_type="text/csv" if asked.format == "csv" else JSON)
+    response = Response(write(database, here.id), content_type="text/csv" if asked.format == "csv" else JSON)
     response.headers["Content-Disposition"] = f'attachment; filename="labels.{asked.format}"'
     return response
 

@@ -10,6 +10,7 @@ import pytest
 from studio_rig import Rig, picture
 
 from studio.images.filters import ids_of_images
+from studio.labels import label_files
 from studio.labels.changes import label_images
 from studio.labels.vocabulary import find_label, find_labels, remove_label
 from studio.projects.store import lock_project
@@ -89,3 +90,17 @@ def test_an_image_that_leaves_a_filter_while_its_removal_waits_stays(rig: Rig) -
             event.finish()
         assert waiting.result(60) == {"images": 1}
     assert [image["id"] for image in work.grid()] == [first]
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_a_client_that_reads_its_label_file_slowly_holds_no_connection(
+    rig: Rig, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_files, "AT_ONCE", 2)
+    work = rig.workplace()
+    work.add_images(5)
+    write = label_files.write_csv if kind == "csv" else label_files.write_json
+    lines = write(rig.parts.database, work.project_id)
+    next(lines)
+    assert rig.parts.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert len(list(lines)) == (4 if kind == "csv" else 5)
