@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ import fsspec
 from studio.errors import StudioSetupError
 
 SYNCS_AT_ONCE = 16
+UNFINISHED_S = 3600  # a file is written in seconds; older ones are of a process that was killed
 
 
 class Blobs(Protocol):
@@ -44,6 +46,9 @@ class Blobs(Protocol):
 
     def digests(self) -> Iterator[str]:
         """Of every file that is kept, in no order."""
+
+    def remove_unfinished(self) -> int:
+        """Forget files that somebody began to write long ago and never will end. Returns how many."""
 
 
 class FolderBlobs:
@@ -97,6 +102,13 @@ class FolderBlobs:
                     if not item.name.startswith(".") and item.name.endswith(self._suffix):
                         yield item.name.removesuffix(self._suffix)
 
+    def remove_unfinished(self) -> int:
+        old = time.time() - UNFINISHED_S
+        left = [path for path in self._folder.glob("??/.*.tmp") if path.stat().st_mtime < old]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
 
 def _sync(path: Path) -> bool:
     """Whether it is there."""
@@ -149,6 +161,9 @@ class RemoteBlobs:
     def digests(self) -> Iterator[str]:
         for place in self._files.find(self._root):
             yield str(place).rpartition("/")[2].removesuffix(self._suffix)
+
+    def remove_unfinished(self) -> int:
+        return 0  # there a file is written in one call
 
     def _place(self, digest: str) -> str:
         return f"{self._root}/{digest[:2]}/{digest}{self._suffix}"

@@ -41,7 +41,12 @@ def remove_unneeded(database: Database, stores: Sequence[Blobs], digests: Iterab
 
 
 def sweep(database: Database, stores: Sequence[Blobs]) -> int:
-    """Remove what a crash left behind: files whose rows were never written, or are gone. Returns how many images."""
+    """Remove what a crash left behind: files whose rows were never written, or are gone. Returns how many images.
+
+    And files that were never written to their end, which are no image's.
+    """
+    for store in stores:
+        store.remove_unfinished()
     found = {digest for store in stores for digest in store.digests()}
     return remove_unneeded(database, stores, sorted(found))
 
