@@ -52,7 +52,7 @@ def targets_for(manifest: Manifest, file_name: str, sha256: str, key_id: str) ->
              *_service(manifest, file_name, key_id), ask),
         ),
         Target(
-            "docker", "Docker", "Docker or Podman, and the image: docker build -f docker/Dockerfile -t onsight:cpu .",
+            "docker", "Docker", "Docker or Podman, and the image onsight:cpu, which docker/Dockerfile builds",
             (check, *_docker(manifest, file_name, key_id), ask),
         ),
         Target(
@@ -93,7 +93,8 @@ def _service(manifest: Manifest, file_name: str, key_id: str) -> tuple[Step, ...
             f"sudo install -m 0640 -g onsight {file_name} /var/lib/onsight/models/",
         ),
     )
-    return trust, *_license(manifest, onsight, "/tmp/"), serve  # noqa: S108 - on the target, readable for all
+    carry = ("sudo install -m 0644 answer.lic /tmp/answer.lic",)
+    return trust, *_license(manifest, onsight, "/tmp/", carry), serve  # noqa: S108 - on the target, readable for all
 
 
 def _docker(manifest: Manifest, file_name: str, key_id: str) -> tuple[Step, ...]:
@@ -116,18 +117,19 @@ def _docker(manifest: Manifest, file_name: str, key_id: str) -> tuple[Step, ...]
     return prepare, trust, *_license(manifest, "onsight", "/here/"), run
 
 
-def _license(manifest: Manifest, onsight: str, folder: str) -> tuple[Step, ...]:
+def _license(manifest: Manifest, onsight: str, folder: str, carry: tuple[str, ...] = ()) -> tuple[Step, ...]:
+    """folder: where the command line finds files.  carry: what brings the answer there."""
     if manifest.license is None:
         return ()
     return (
         Step(
-            f"It serves under a licence of issuer {manifest.license.issuer}. Write a request there, and send it to the"
-            " issuer.",
+            f"It serves under a licence of issuer {manifest.license.issuer}. Write a request on this machine, and send"
+            " it to the issuer.",
             (f"{onsight} license request > request.txt",),
         ),
         Step(
-            "The issuer answers with a file, made by `onsight license issue --for request.txt --licensee NAME --model"
-            f" {manifest.name} --out answer.lic`. Install it.",
-            (f"{onsight} license install {folder}answer.lic",),
+            "The issuer makes a file of it, and sends that back.",
+            (f"onsight license issue --for request.txt --licensee NAME --model {manifest.name} --out answer.lic",),
         ),
+        Step("Install it on this machine.", (*carry, f"{onsight} license install {folder}answer.lic")),
     )

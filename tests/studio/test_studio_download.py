@@ -15,7 +15,7 @@ from onsight_server import onsight_serve
 from sqlalchemy import select
 from studio_rig import Workplace
 from tiny_runs import TinyRun
-from trained_models import add_exported, add_trained, prepare, shape_file
+from trained_models import shape_file, shelf_of
 from vendor import Vendor
 from werkzeug.test import TestResponse
 
@@ -45,9 +45,9 @@ def home_of(work: Workplace) -> OnsightHome:
 def exported(work: Workplace, single_run: TinyRun, single_bundle: Path, maker_key: SigningKey) -> tuple[Workplace, str]:
     """A project, and the address of a finished export."""
     TrustStore(home_of(work).trust_dir).add(maker_key.public_key, "maker")
-    training = add_trained(work, single_run)
-    prepare(work, training, single_bundle)
-    return work, f"{work.path}/exports/{add_exported(work, training, single_bundle)}"
+    training = shelf_of(work).add_trained(single_run)
+    shelf_of(work).prepare(training, single_bundle)
+    return work, f"{work.path}/exports/{shelf_of(work).add_exported(training, single_bundle)}"
 
 
 def fetch(work: Workplace, address: str, **headers: str) -> TestResponse:
@@ -148,7 +148,7 @@ def test_a_bundle_that_demands_a_licence_goes_where_one_allows_it(
     vendor = Vendor(tmp_path / "issuer", NOW - timedelta(days=100))
     bundle = demanding(single_bundle, tmp_path / "demanding.onsight", maker_key, vendor.id)
     training = work.caller.get(address)["training"]
-    address = f"{work.path}/exports/{add_exported(work, training, bundle)}"
+    address = f"{work.path}/exports/{shelf_of(work).add_exported(training, bundle)}"
     admin = work.rig.somebody("admin", InstallRole.ADMIN)
 
     def licence() -> tuple[bool, str]:
@@ -211,7 +211,7 @@ def test_licences_are_installed_checked_and_asked_for_by_admins(work: Workplace,
 def test_only_a_finished_whole_bundle_is_handed_out(exported: tuple[Workplace, str], single_bundle: Path) -> None:
     work, address = exported
     training = work.caller.get(address)["training"]
-    running = add_exported(work, training, single_bundle, state=State.RUNNING)
+    running = shelf_of(work).add_exported(training, single_bundle, state=State.RUNNING)
     assert work.caller.refused("GET", f"{work.path}/exports/{running}/file") == (409, "NOT_EXPORTED")
     assert work.caller.refused("GET", f"{work.path}/exports/{training}") == (404, "JOB_NOT_FOUND")
     job = address.rpartition("/")[2]

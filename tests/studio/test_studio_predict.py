@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from studio_rig import Caller, Rig, Workplace, picture, zipped
 from tiny_runs import COLOURS, TinyRun
-from trained_models import add_trained, prepare, shape_file
+from trained_models import shape_file, shelf_of
 
 from bundle.decode import DEFAULT_LIMITS
 from bundle.home import OnsightHome
@@ -48,8 +48,8 @@ def served(single_bundle: Path, maker_key: SigningKey, tmp_path: Path) -> Served
 def trained(work: Workplace, single_run: TinyRun, single_bundle: Path, maker_key: SigningKey) -> tuple[Workplace, str]:
     """A project with a training, whose best model's bundle is there."""
     trust(work, maker_key)
-    training = add_trained(work, single_run, "Colours of 2026")
-    prepare(work, training, single_bundle)
+    training = shelf_of(work).add_trained(single_run, "Colours of 2026")
+    shelf_of(work).prepare(training, single_bundle)
     return work, training
 
 
@@ -149,8 +149,8 @@ def test_labels_that_would_leave_the_archive_stay_in_it(
     work: Workplace, multi_run: TinyRun, multi_bundle: Path, maker_key: SigningKey
 ) -> None:
     trust(work, maker_key)
-    training = add_trained(work, multi_run)
-    prepare(work, training, multi_bundle)
+    training = shelf_of(work).add_trained(multi_run)
+    shelf_of(work).prepare(training, multi_bundle)
     form = {"file": [(io.BytesIO(shape_file("green", number)), f"../{number}.png") for number in range(3)]}
     form["file"] += [(io.BytesIO(shape_file("green", 9)), "ok.png")]
     labels = work.caller.get(f"{work.path}/models/{training}/predict")["models"][0]["labels"]
@@ -241,9 +241,9 @@ def test_the_newest_of_a_name_answers_and_an_older_one_by_its_id(
     trained: tuple[Workplace, str], multi_run: TinyRun, multi_bundle: Path
 ) -> None:
     work, old = trained
-    new = add_trained(work, multi_run, "colours OF 2026")
-    prepare(work, new, multi_bundle)
-    running = add_trained(work, multi_run, "Colours of 2026", State.RUNNING)
+    new = shelf_of(work).add_trained(multi_run, "colours OF 2026")
+    shelf_of(work).prepare(new, multi_bundle)
+    running = shelf_of(work).add_trained(multi_run, "Colours of 2026", State.RUNNING)
     JobFolder(work.rig.parts.settings.jobs_folder, running).run.resume_path.write_bytes(b"")  # its weights change yet
     image = shape_file("red", 1)
     token = work.rig.by_token(work.owner, Scope.PREDICT)
@@ -274,9 +274,9 @@ def test_models_in_memory_are_few_and_the_one_used_longest_ago_makes_room(
     assert held[1] is not None
     client.set_cookie("onsight_session", held[1].value)
     caller = Caller(client, held[0])
-    others = [add_trained(work, single_run, f"m{number}") for number in range(2)]
+    others = [shelf_of(work).add_trained(single_run, f"m{number}") for number in range(2)]
     for other in others:
-        prepare(work, other, single_bundle)
+        shelf_of(work).prepare(other, single_bundle)
     models = app.extensions[MODELS]
     image = {"data": shape_file("red", 1), "content_type": "application/octet-stream"}
     for training in (first, others[0], first, others[1]):
@@ -300,7 +300,7 @@ def test_a_changed_bundle_is_not_opened(trained: tuple[Workplace, str]) -> None:
 
 
 def test_what_has_no_model_says_so(work: Workplace, single_run: TinyRun) -> None:
-    running = add_trained(work, single_run, state=State.RUNNING)
+    running = shelf_of(work).add_trained(single_run, state=State.RUNNING)
     run = JobFolder(work.rig.parts.settings.jobs_folder, running).run
     run.resume_path.write_bytes(b"")
     image = {"data": shape_file("red", 1)}
@@ -314,7 +314,7 @@ def test_what_has_no_model_says_so(work: Workplace, single_run: TinyRun) -> None
 def test_the_first_question_makes_the_bundle_and_a_model_that_cannot_be_exported_says_why(
     work: Workplace, single_run: TinyRun
 ) -> None:
-    training = add_trained(work, single_run)
+    training = shelf_of(work).add_trained(single_run)
     state = work.caller.get(f"{work.path}/models/{training}/predict")
     assert [model["readiness"] for model in state["models"]] == ["absent", "absent"]
     assert [score["label"] for score in state["models"][0]["labels"]] == list(single_run.run.model().labels)
@@ -324,7 +324,7 @@ def test_the_first_question_makes_the_bundle_and_a_model_that_cannot_be_exported
     state = work.caller.get(f"{work.path}/models/{training}/predict")
     assert [model["readiness"] for model in state["models"]] == ["absent", "ready"]
 
-    broken = add_trained(work, single_run)
+    broken = shelf_of(work).add_trained(single_run)
     weights = JobFolder(work.rig.parts.settings.jobs_folder, broken).run.weights_path("last")
     weights.write_bytes(b"damaged")
     refused = work.caller.ask("POST", f"{work.path}/models/{broken}/predict?choice=last", data=image)

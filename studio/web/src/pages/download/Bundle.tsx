@@ -55,7 +55,7 @@ export function Bundle({ project, bundle }: Props) {
 function LicenceState({ licence }: { licence: Schemas["Licence"] }) {
   if (licence.may_download) {
     return (
-      <Alert color="teal" variant="light" icon={<IconShieldCheck size={18} />}>
+      <Alert color="teal" variant="light" icon={<IconShieldCheck size={18} />} style={{ overflowWrap: "anywhere" }}>
         It serves only under a licence of issuer {licence.issuer}. A licence of this install lets it be downloaded.
       </Alert>
     );

@@ -40,7 +40,7 @@ export function Bars({ scores, thresholds, claimed, colourOf }: Props) {
         );
       })}
       {scores.length > FIRST && (
-        <Anchor component="button" type="button" size="xs" onClick={() => setAll(!all)}>
+        <Anchor component="button" type="button" size="xs" ta="left" onClick={() => setAll(!all)}>
           {all ? "Fewer" : `All ${scores.length}`}
         </Anchor>
       )}

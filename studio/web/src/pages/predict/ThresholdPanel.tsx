@@ -44,36 +44,36 @@ export function ThresholdPanel({ task, own, changed, colourOf, modelAddress, onC
           </Group>
         </Group>
         <Collapse expanded={!narrow || opened}>
-         <Stack gap="sm">
-        <Text size="xs" c="dimmed">
-          {task === "single_label"
-            ? "The most probable label counts from its threshold on; below it, a photo gets no label."
-            : "A label counts from its threshold on."}{" "}
-          What you set here is tried out. <Anchor component={Link} to={modelAddress} size="xs">The model&apos;s page</Anchor> chooses and
-          saves them.
-        </Text>
-        {own.length > 1 && (
-          <Threshold
-            label="All labels"
-            value={isChanged ? Math.max(...own.map(({ label, threshold }) => changed[label] ?? threshold)) : 0}
-            colour="var(--mantine-primary-color-filled)"
-            onChange={(value) => onChange(Object.fromEntries(own.map(({ label }) => [label, value])))}
-          />
-        )}
-        <ScrollArea.Autosize mah="55vh" offsetScrollbars>
-          <Stack gap="xs">
-            {own.map(({ label, threshold }) => (
+          <Stack gap="sm">
+            <Text size="xs" c="dimmed">
+              {task === "single_label"
+                ? "The most probable label counts from its threshold on; below it, a photo gets no label."
+                : "A label counts from its threshold on."}{" "}
+              What you set here is tried out. <Anchor component={Link} to={modelAddress} size="xs">The model&apos;s page</Anchor> chooses and
+              saves them.
+            </Text>
+            {own.length > 1 && (
               <Threshold
-                key={label}
-                label={label}
-                value={changed[label] ?? threshold}
-                colour={colourOf(label)}
-                onChange={(value) => onChange({ ...changed, [label]: value })}
+                label="All labels"
+                value={isChanged ? Math.max(...own.map(({ label, threshold }) => changed[label] ?? threshold)) : 0}
+                colour="var(--mantine-primary-color-filled)"
+                onChange={(value) => onChange(Object.fromEntries(own.map(({ label }) => [label, value])))}
               />
-            ))}
+            )}
+            <ScrollArea.Autosize mah="55vh" offsetScrollbars="present">
+              <Stack gap="xs">
+                {own.map(({ label, threshold }) => (
+                  <Threshold
+                    key={label}
+                    label={label}
+                    value={changed[label] ?? threshold}
+                    colour={colourOf(label)}
+                    onChange={(value) => onChange({ ...changed, [label]: value })}
+                  />
+                ))}
+              </Stack>
+            </ScrollArea.Autosize>
           </Stack>
-        </ScrollArea.Autosize>
-         </Stack>
         </Collapse>
       </Stack>
     </Paper>
