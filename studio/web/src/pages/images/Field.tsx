@@ -26,7 +26,7 @@ export function Field({ project, gallery, controls, mayUpload, door, children }:
   const { filter } = controls.wanted;
   const left = inSight.filter((image) => !fits(image, filter)).length;
   if (error) return <Trouble error={error} retry={() => void reloadImages(project)} />;
-  if (isPending) return <Skeleton h="100%" aria-label="Loading" />;
+  if (isPending) return <Skeleton className={classes.loading} h="100%" aria-label="Loading" />;
   if (total === 0 && isEmpty(filter)) {
     return <EmptyProject mayUpload={mayUpload} onFiles={door.files} onFolder={door.folder} onCamera={door.camera} />;
   }

@@ -11,6 +11,7 @@ import { useFastScroll } from "@/pages/images/useFastScroll";
 
 const GAP_PX = 6;
 const EDGE_PX = 3;
+const NARROW_PX = 150;
 const SMALL_PX = 110;
 const OVERSCAN_ROWS = 2;
 
@@ -87,7 +88,7 @@ export function Grid({ handle, project, total, at, labels, filter, selected, fra
   return (
     <div
       ref={element}
-      className={[classes.grid, isWhole && classes.whole, side < SMALL_PX && classes.small].filter(Boolean).join(" ")}
+      className={[classes.grid, isWhole && classes.whole, side < NARROW_PX && classes.narrow, side < SMALL_PX && classes.small].filter(Boolean).join(" ")}
       role="grid"
       tabIndex={0}
       aria-label="Images"

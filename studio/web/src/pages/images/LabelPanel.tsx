@@ -43,6 +43,8 @@ export const LabelPanel = memo(function LabelPanel({ labels, counts, controls, m
     [labels, text],
   );
   const isNew = text !== "" && !labels.some(({ name }) => name.toLowerCase() === text);
+  /** That Enter puts on. */
+  const first = text !== "" && hasTarget && mayLabel ? found[0]?.label : undefined;
   const most = Math.max(0, ...labels.map(({ images }) => images));
   const rows = useVirtualizer({ count: found.length, getScrollElement: () => list.current, estimateSize: () => ROW_PX, overscan: 8 });
 
@@ -56,11 +58,11 @@ export const LabelPanel = memo(function LabelPanel({ labels, counts, controls, m
       event.currentTarget.blur();
     } else if (event.key === "Enter") {
       event.preventDefault();
-      if (isNew && mayEdit) void add();
-      else if (found[0] && text && hasTarget && mayLabel) {
-        putOn(found[0].label);
+      if (first && !event.shiftKey) {
+        putOn(first);
         setTyped("");
-      }
+        event.currentTarget.blur(); // on with the images
+      } else if (isNew && mayEdit) void add();
     }
   }
 
@@ -106,7 +108,7 @@ export const LabelPanel = memo(function LabelPanel({ labels, counts, controls, m
         leftSection={<IconSearch size={16} />}
         rightSection={
           isNew && mayEdit && (
-            <Tooltip label={`Add “${typed.trim()}” (Enter)`}>
+            <Tooltip label={`Add “${typed.trim()}”`}>
               <ActionIcon variant="filled" size="sm" aria-label={`Add the label ${typed.trim()}`} onClick={() => void add()}>
                 <IconPlus size={16} />
               </ActionIcon>
@@ -121,6 +123,11 @@ export const LabelPanel = memo(function LabelPanel({ labels, counts, controls, m
       {labels.length === 0 && (
         <Text size="sm" c="dimmed" px={6}>
           {mayEdit ? "No labels yet. Type a name above and press Enter." : "No labels yet."}
+        </Text>
+      )}
+      {first && (
+        <Text size="xs" c="dimmed" px={6}>
+          Enter puts {first.name} on the selection{isNew && mayEdit && `, Shift Enter adds “${typed.trim()}”`}.
         </Text>
       )}
       {labels.length > 0 && found.length === 0 && (

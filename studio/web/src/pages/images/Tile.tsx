@@ -83,7 +83,7 @@ export const Tile = memo(function Tile({ project, image, index, column, labels, 
           ⤢
         </button>
       </div>
-      {image.validation && <span className={classes.flag}>validation</span>}
+      {image.validation && <span className={classes.flag} title="In the validation set">val<span className={classes.rest}>idation</span></span>}
       <div className={classes.chips}>
         {own.map((label) => {
           const isDefault = label.id === image.default_label && own.length > 1;

@@ -1,7 +1,7 @@
 import { ActionIcon, Button, Group, Menu, NativeSelect, Popover, Select, Slider, Stack, Switch, TextInput, Title, Tooltip } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import {
-  IconAdjustments, IconArrowBackUp, IconCamera, IconChevronDown, IconFileDownload, IconFileUpload, IconFilter, IconFolder, IconKeyboard, IconMenu2, IconPhotoPlus, IconSearch, IconTags, IconUpload,
+  IconAdjustments, IconArrowBackUp, IconCamera, IconChevronDown, IconFileDownload, IconFileUpload, IconFilter, IconFolder, IconKeyboard, IconMenu2, IconPhotoPlus, IconSearch, IconSelectAll, IconTags, IconUpload,
 } from "@tabler/icons-react";
 import { memo, useEffect, useState } from "react";
 import { count } from "@/components/words";
@@ -25,6 +25,7 @@ interface Props {
   mayLabel: boolean;
   project: string;
   door: Door;
+  onSelectAll: () => void;
   onUndo: () => void;
   onHelp: () => void;
   onPanel: () => void;
@@ -106,6 +107,11 @@ export const Toolbar = memo(function Toolbar(props: Props) {
             </Stack>
           </Popover.Dropdown>
         </Popover>
+        <Tooltip label="Select all (Ctrl A)">
+          <ActionIcon variant="default" size={30} aria-label="Select all" disabled={total === 0} onClick={props.onSelectAll}>
+            <IconSelectAll size={16} />
+          </ActionIcon>
+        </Tooltip>
         {mayLabel && (
           <Tooltip label="Undo (U)">
             <ActionIcon variant="default" size={30} aria-label="Undo" onClick={props.onUndo}>

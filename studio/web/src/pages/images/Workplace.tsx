@@ -113,7 +113,7 @@ export function Workplace({ project }: { project: string }) {
       <Toolbar
         controls={controls} people={people} total={total} all={counts?.images} tilePx={tilePx} setTilePx={setTilePx} isWhole={isWhole}
         setWhole={setWhole} mayUpload={mayUpload} mayLabel={mayLabel} project={project} door={door}
-        onUndo={useSteady(labelling.undo)} onHelp={helpSheet.open} onPanel={panelDrawer.open}
+        onSelectAll={useSteady(selection.all)} onUndo={useSteady(labelling.undo)} onHelp={helpSheet.open} onPanel={panelDrawer.open}
       />
       <FilterChips controls={controls} labels={labelsById} people={people} />
       <div className={classes.work}>

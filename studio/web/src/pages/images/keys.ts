@@ -32,6 +32,7 @@ const PLAIN: Record<string, Command> = {
   x: "unlabel", u: "undo", v: "validation", z: "zoom", a: "advance", Delete: "remove", "/": "search", "?": "help",
   Escape: "escape",
 };
+const MOVES = { left: 1, right: 1, up: 1, down: 1, pageUp: 1, pageDown: 1 };
 /** Only where the grid has the keyboard, or nothing has: buttons and lists need these keys themselves. */
 const OF_GRID: Record<string, Command> = {
   Enter: "zoom", " ": "select", ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down", Home: "home",
@@ -71,6 +72,7 @@ export function useKeys(isZoomed: boolean, handle: (pressed: Pressed) => boolean
         (isZoomed && !focused.matches("button:focus-visible, a:focus-visible"));
       const command = commandOf(event, isGrid || (isZoomed && event.key.startsWith("Arrow")));
       if (!command) return;
+      if (event.repeat && !(command in MOVES)) return event.preventDefault(); // a key held down is one change
       const number = Number(event.code.slice(-1)) - 1;
       if (latest.current({ command, number, shift: event.shiftKey })) event.preventDefault();
     }

@@ -64,7 +64,11 @@ export function useLabelling(project: string, wanted: Wanted, labels: Label[], t
         void reloadImages(project);
       }
     },
-    onSettled: () => countAgain(project),
+    onSettled: async () => {
+      // Other filters have other images by now: they are asked for again when they are shown.
+      await queries.invalidateQueries({ queryKey: ["images", project], type: "inactive" });
+      await countAgain(project);
+    },
   });
 
   const remove = useMutation({

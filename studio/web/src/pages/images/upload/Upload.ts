@@ -101,13 +101,13 @@ export class Upload {
         break;
       } catch (error) {
         if (!this.isRunning) return;
-        if (error instanceof ProblemError && error.status < 500 && error.status !== 429) {
-          if (STOPPING.has(error.status)) this.stop(error);
-          else this.refuse(parcel, error);
-          break;
-        }
         if (error instanceof ProblemError && STOPPING.has(error.status)) {
           this.stop(error);
+          break;
+        }
+        if (error instanceof ProblemError && error.status < 500 && error.status !== 429) {
+          this.refuse(parcel, [...parcel.left.keys()], error.code, error.message);
+          parcel.isDone = true;
           break;
         }
         this.state = "lost";
@@ -117,6 +117,7 @@ export class Upload {
           this.wake = resolve;
           window.setTimeout(resolve, 1000 * waitS);
         });
+        await this.passOverUnreadable(parcel);
         await this.passOverKnown(parcel).catch(() => {}); // it is not back yet
       }
     }
@@ -181,11 +182,19 @@ export class Upload {
     }
   }
 
-  private refuse(parcel: Parcel, { code, message }: ProblemError): void {
-    for (const path of parcel.left.keys()) {
-      this.take(parcel, { name: path, outcome: "refused", image: null, stored_name: null, sha256: null, code, detail: message });
+  /** A file that changed or went since it was chosen looks like a broken connection too. */
+  private async passOverUnreadable(parcel: Parcel): Promise<void> {
+    const left = [...parcel.left];
+    const isReadable = await Promise.all(left.map(([, { file }]) => file.slice(0, 1).arrayBuffer().then(() => true, () => false)));
+    const gone = left.filter((_, place) => !isReadable[place]).map(([path]) => path);
+    this.refuse(parcel, gone, "FILE_UNREADABLE", "It changed or went since it was chosen. Choose it again.");
+    for (const path of gone) parcel.left.delete(path);
+  }
+
+  private refuse(parcel: Parcel, paths: string[], code: string, detail: string): void {
+    for (const path of paths) {
+      this.take(parcel, { name: path, outcome: "refused", image: null, stored_name: null, sha256: null, code, detail });
     }
-    parcel.isDone = true;
   }
 
   private stop(error: ProblemError): void {

@@ -37,9 +37,13 @@ export function send({ address, body, signal, onSent, onReport }: Sending): Prom
     function finish(): void {
       noteConnection(true);
       if (request.status === 200) {
-        readLines();
-        if (problem) reject(problemOf(problem.status, problem));
-        else resolve();
+        try {
+          readLines();
+          if (problem) reject(problemOf(problem.status, problem));
+          else resolve();
+        } catch (error) {
+          reject(error); // no line of the studio's
+        }
         return;
       }
       let answer: unknown;
