@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,15 +64,23 @@ def photos(archive: str, per_class: int, classes: tuple[str, ...] = ()) -> bytes
     source = DATASETS / f"{archive}.zip"
     if not source.exists():
         pytest.skip(f"needs {source}")
-    made, taken = io.BytesIO(), dict[str, int]()
-    with zipfile.ZipFile(source) as given, zipfile.ZipFile(made, "w") as out:
+    files, taken = dict[str, bytes](), dict[str, int]()
+    with zipfile.ZipFile(source) as given:
         for name in sorted(given.namelist()):
             folder = Path(name).parent.name
             if name.endswith("/") or (classes and folder not in classes) or taken.get(folder, 0) == per_class:
                 continue
             if Path(name).suffix.lower() in (".jpg", ".jpeg", ".png"):
                 taken[folder] = taken.get(folder, 0) + 1
-                out.writestr(f"{folder}/{Path(name).name}", given.read(name))
+                files[f"{folder}/{Path(name).name}"] = given.read(name)
+    return zip_of(files)
+
+
+def zip_of(files: Mapping[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as out:
+        for name, data in files.items():
+            out.writestr(name, data)
     return made.getvalue()
 
 

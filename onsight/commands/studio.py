@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="Of the log, on stderr.  [default: text]")
 @click.pass_context
 def command(ctx: click.Context, /, **choices: Any) -> None:
-    """Start the studio: projects, images and labels of many users, as an API on this machine. It has no pages so far.
+    """Start the studio: upload, label, train, understand and predict in a browser, all on this machine.
 
     \b
     onsight studio

@@ -23,10 +23,15 @@ def browser() -> Iterator[playwright.Browser]:
         yield browser
 
 
+@pytest.fixture(scope="session")
+def studio_settings() -> dict[str, str]:
+    """Of every studio here."""
+    return {name: os.environ[name] for name in (PAGES,) if name in os.environ}
+
+
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
-    build = {name: os.environ[name] for name in (PAGES,) if name in os.environ}
-    with running_studio(tmp_path_factory.mktemp("studio") / "home", **build) as studio:
+def studio(studio_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
+    with running_studio(tmp_path_factory.mktemp("studio") / "home", **studio_settings) as studio:
         first = studio.ask("GET", "/", headers={"Accept": "text/html"})
         assert b'id="root"' in first.body, "the pages are not built: make web"
         yield studio
