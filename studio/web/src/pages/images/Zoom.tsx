@@ -1,5 +1,6 @@
 import { ActionIcon, Anchor, Badge, Button, Chip, CloseButton, Group, Modal, Switch, Text, Tooltip } from "@mantine/core";
 import { IconChevronLeft, IconChevronRight, IconPhotoSearch, IconStar, IconStarFilled, IconTrash } from "@tabler/icons-react";
+import { useRef } from "react";
 import { Link } from "react-router";
 import type { Label } from "@/api/labels";
 import { imageAddress, similarAddress, thumbnailAddress } from "@/components/addresses";
@@ -28,6 +29,8 @@ interface Props {
   onClose: () => void;
 }
 
+const SWIPE_PX = 60;
+
 /** What a browser shows of itself; of others there is the thumbnail. */
 function pixelsOf(project: string, { id, format }: Image): string {
   return format === "TIFF" ? thumbnailAddress(project, id) : imageAddress(project, id);
@@ -36,12 +39,22 @@ function pixelsOf(project: string, { id, format }: Image): string {
 /** One image, as large as fits, with all that is known of it. */
 export function Zoom({ project, image, index, total, next, labels, people, labelling, mayLabel, mayRemove, goesOn, setGoesOn, onTurn, onClose }: Props) {
   const target = { all: false, ids: new Set([image.id]) } as const;
+  const touched = useRef(0);
   const own = labels.filter(({ id }) => image.labels.includes(id));
   return (
     <Modal.Root opened onClose={onClose} fullScreen closeOnEscape={false} transitionProps={{ duration: 0 }} padding={0}>
       <Modal.Content aria-label={image.name} data-zoom>
       <div className={classes.stage} style={{ height: "100%" }}>
-        <div className={classes.picture} data-autofocus tabIndex={-1}>
+        <div
+          className={classes.picture}
+          data-autofocus
+          tabIndex={-1}
+          onTouchStart={(event) => (touched.current = event.touches[0]?.clientX ?? 0)}
+          onTouchEnd={(event) => {
+            const swiped = (event.changedTouches[0]?.clientX ?? 0) - touched.current;
+            if (Math.abs(swiped) > SWIPE_PX) onTurn(swiped < 0 ? 1 : -1);
+          }}
+        >
           <img key={`t${image.id}`} src={thumbnailAddress(project, image.id)} alt="" />
           <img key={image.id} src={pixelsOf(project, image)} alt={image.name} />
           {next && <img src={pixelsOf(project, next)} alt="" style={{ visibility: "hidden" }} />}

@@ -118,13 +118,13 @@ export class Upload {
           window.setTimeout(resolve, 1000 * waitS);
         });
         await this.passOverUnreadable(parcel);
-        await this.passOverKnown(parcel).catch(() => {}); // it is not back yet
       }
     }
     this.changed();
   }
 
   private async attempt(parcel: Parcel): Promise<void> {
+    await this.passOverKnown(parcel);
     if (parcel.left.size === 0) return;
     parcel.sent = 0;
     const query = new URLSearchParams(this.options.labels.map((label) => ["label", label]));
@@ -161,7 +161,7 @@ export class Upload {
     this.changed();
   }
 
-  /** After a broken connection: what arrived need not be sent again. Labels would be missing, so then it is. */
+  /** What is there already, from an attempt before, need not be sent again. Its labels would be missing: then it is. */
   private async passOverKnown(parcel: Parcel): Promise<void> {
     const { labels, folderLabels } = this.options;
     if (parcel.archive || labels.length > 0 || folderLabels || !globalThis.crypto?.subtle) return;
