@@ -44,6 +44,7 @@ from studio.routes.predict import predict
 from studio.routes.problems import STATUS_OF
 from studio.routes.projects import projects
 from studio.routes.recorded import recorded
+from studio.routes.similarity import similarity
 from studio.routes.tokens import tokens
 from studio.routes.trainings import trainings
 from studio.routes.trouble import trouble_of
@@ -89,8 +90,8 @@ def create_app(parts: StudioContext) -> Flask:
     app.before_request(_begin)
     app.before_request(_refuse_unusual_addresses)
     for blueprint in (
-        account, tokens, users, projects, images, labels, labelling, jobs, trainings, datasets, model_figures, recorded,
-        predict, downloads, licenses, cloud, health,
+        account, tokens, users, projects, images, labels, labelling, similarity, jobs, trainings, datasets,
+        model_figures, recorded, predict, downloads, licenses, cloud, health,
     ):  # fmt: skip
         app.register_blueprint(blueprint)
     register_pages(app, parts.settings.pages_folder)

@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 from flask import current_app
 
+from bundle.home import OnsightHome
 from studio.analysis.scores import ModelCache
 from studio.database.engine import Database
 from studio.images.blobs import Blobs
 from studio.settings import StudioSettings
+from studio.similarity.neighbours import NeighbourStore
+from studio.similarity.store import FeatureStore
 
 EXTENSION = "onsight"
 
@@ -22,7 +25,10 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class StudioContext:
-    """originals, thumbnails: the two stores of files.  now: the clock, aware.  measured: what models said, kept."""
+    """originals, thumbnails: the two stores of files.  now: the clock, aware.  measured: what models said, kept.
+
+    features, neighbours: what images look like, kept.
+    """
 
     settings: StudioSettings
     database: Database
@@ -30,6 +36,11 @@ class StudioContext:
     thumbnails: Blobs
     now: Callable[[], datetime] = utc_now
     measured: ModelCache = field(default_factory=ModelCache)
+    neighbours: NeighbourStore = field(default_factory=NeighbourStore)
+    features: FeatureStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "features", FeatureStore(OnsightHome(self.settings.home).cache_dir))
 
     @property
     def session_lifetime(self) -> timedelta:

@@ -106,6 +106,11 @@ class StudioSettings(BaseSettings):
         description="Trainings that run at once, each in a worker that the studio keeps running, beside one for"
         " exports. 0: none; run `onsight studio worker` yourself.",
     )
+    index_images: bool = Field(
+        default=True,
+        description="After uploads, read what the built-in network sees in the images: similar ones are then found at"
+        " once, and trainings need not read them again.",
+    )
     job_silence_s: int = Field(
         default=60,
         ge=2,

@@ -49,7 +49,8 @@ class RunningStudio:
     def start(self) -> None:
         """And wait until it answers."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ONSIGHT_")}
-        environment |= {"ONSIGHT_HOME": str(self.home), "ONSIGHT_STUDIO_JOB_WORKERS": "0", **self.environment}
+        environment |= {"ONSIGHT_HOME": str(self.home), "ONSIGHT_STUDIO_JOB_WORKERS": "0"}
+        environment |= {"ONSIGHT_STUDIO_INDEX_IMAGES": "false", **self.environment}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "onsight.cli", "studio", "--port", str(self.port)],

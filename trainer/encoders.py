@@ -26,10 +26,14 @@ DECODERS = tuple(importlib.metadata.version(name) for name in ("pillow", "simple
 
 @dataclass(frozen=True)
 class Encoder:
-    """What turns images (n,H,W,3) uint8 into rows, and where its rows are cached."""
+    """What turns images (n,H,W,3) uint8 into rows, and where its rows are cached.
+
+    graph_path: its ONNX graph behind the graph's SHA-256, where it has one.
+    """
 
     encode: Encode
     cache: FeatureCache
+    graph_path: Path | None = None
 
 
 def backbone_encoder(
@@ -49,7 +53,7 @@ def backbone_encoder(
         return features
 
     key = cache_key(backbone.sha256, repr((backbone.mean, backbone.std)), TAPS, *_pixels(spec))
-    return Encoder(encode, FeatureCache(cache_dir / "features" / key))
+    return Encoder(encode, FeatureCache(cache_dir / "features" / key), path)
 
 
 def pixel_encoder(spec: PreprocessSpec, cache_dir: Path) -> Encoder:

@@ -21,6 +21,7 @@ from studio.errors import Invalid
 from studio.images.add import Added, Ready, add_images, known_digests
 from studio.images.archives import Entry
 from studio.images.thumbnails import Look, look_at
+from studio.jobs.queue import add_features
 from studio.labels.vocabulary import normal_name
 
 BATCH_IMAGES: Final = 64
@@ -123,6 +124,8 @@ class Intake:
                     validation=self.validation,
                     rename=self.rename,
                 )
+                if self.parts.settings.index_images and any(one is not None and one.is_new for one in added):
+                    add_features(connection, self.project_id, self.parts.now())
         results = iter(added)
         for one in batch:
             yield one if isinstance(one, FileReport) else _report(one, next(results))

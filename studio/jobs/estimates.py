@@ -54,7 +54,7 @@ def line_up(rows: Sequence[Any], slots: int, now: datetime) -> dict[int, Estimat
 
 
 def _whole_s(row: Any) -> float:
-    if row.kind == Kind.EXPORT:
+    if row.kind != Kind.TRAINING:
         return _EXPORT_S
     minutes: float = TrainingInput.model_validate(row.input).minutes
     return _STARTING_S + minutes * 60

@@ -1,6 +1,7 @@
 """The folder of a job: what its process is given and what it leaves. Laid out in steps that can be repeated.
 
 images/  labels.json    the data set, as links to the stored files where they lie on the same disk
+files.json  indexed     of a reading of features: the files, and the sign that it is done
 run/                    the trainer's run folder
 predict/                bundles of a training, to be predicted with (studio.predict.bundles)
 NAME.onsight            the exporter's bundle
@@ -41,6 +42,7 @@ class JobFolder:
         self.folder = root / public_id
         self.images = self.folder / "images"
         self.labels_path = self.folder / "labels.json"
+        self.files_path = self.folder / "files.json"
         self.run = RunFolder(self.folder / "run")
         self.log_path = self.folder / "log.txt"
         self.lock_path = self.folder / "process.lock"
@@ -52,6 +54,8 @@ class JobFolder:
         """Whether the job of this row has left what it was to make."""
         if job.kind == Kind.TRAINING:
             return self.run.complete
+        if job.kind == Kind.FEATURES:
+            return (self.folder / "indexed").is_file()
         return self.bundle_path(ExportInput.model_validate(job.input).name).is_file()
 
     def lay_out(
@@ -76,8 +80,26 @@ class JobFolder:
             alive()
         write_atomically(self.labels_path, json.dumps(rows, ensure_ascii=False).encode())
 
+    def list_files(self, digests: Sequence[str], originals: Blobs, alive: Callable[[], None]) -> None:
+        """The files whose features are to be read: where they lie, else copies. alive: called after each."""
+        if self.files_path.is_file():
+            return
+        self.images.mkdir(parents=True, exist_ok=True)
+        found = []
+        for digest in digests:
+            with suppress(FileNotFoundError):
+                path = originals.path(digest)
+                if path is None:
+                    path = self.images / digest
+                    _place(originals, digest, path)
+                found.append(str(path))
+            alive()
+        write_atomically(self.files_path, json.dumps(found).encode())
+
     def command(self, job: Any) -> list[str]:
         """What to start: from the beginning, or on from where it was. Raises Conflict where its training is gone."""
+        if job.kind == Kind.FEATURES:
+            return [sys.executable, "-m", "trainer.index", str(self.files_path), str(self.folder)]
         if job.kind == Kind.EXPORT:
             export = ExportInput.model_validate(job.input)
             trained = JobFolder(self.root, export.training)

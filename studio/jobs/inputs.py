@@ -63,6 +63,10 @@ class TrainingInput(Frozen):
         return words
 
 
+class NoInput(Frozen):
+    """Of jobs that nobody asks for."""
+
+
 class ExportInput(Frozen):
     """The options of `onsight export` that the studio offers."""
 

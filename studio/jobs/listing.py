@@ -13,7 +13,7 @@ from studio.access.principal import Principal
 from studio.access.privileges import Privilege
 from studio.database.tables import datasets, jobs, members, projects, users
 from studio.jobs.estimates import Estimate, line_up
-from studio.jobs.queue import HELD, WAITING
+from studio.jobs.queue import HELD, WAITING, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,5 +92,5 @@ def whole_queue(connection: Connection, who: Principal, slots: int, now: datetim
 
 def _waiting(connection: Connection) -> list[Any]:
     """Of the whole install, in the queue's order."""
-    states = [state.value for state in WAITING]
-    return list(connection.execute(select(jobs).where(jobs.c.state.in_(states)).order_by(jobs.c.id)))
+    waiting = jobs.c.state.in_([state.value for state in WAITING]) & (jobs.c.kind != Kind.FEATURES)
+    return list(connection.execute(select(jobs).where(waiting).order_by(jobs.c.id)))

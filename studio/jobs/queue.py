@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from bundle.manifest import Frozen
 from studio.database.engine import Database
 from studio.database.tables import jobs
 from studio.errors import Conflict, NotFound
 from studio.jobs.dataset import freeze
-from studio.jobs.inputs import ExportInput, TrainingInput
+from studio.jobs.inputs import ExportInput, NoInput, TrainingInput
 
 STALE_AFTER: Final = timedelta(seconds=60)
 
@@ -27,10 +28,11 @@ STALE_AFTER: Final = timedelta(seconds=60)
 class Kind(StrEnum):
     TRAINING = "training"
     EXPORT = "export"
+    FEATURES = "features"  # of a project's images; the studio's own, which nobody sees among the jobs
 
 
 # Minutes at most: they need not wait behind a training.
-SHORT_KINDS: Final = (Kind.EXPORT,)
+SHORT_KINDS: Final = (Kind.EXPORT, Kind.FEATURES)
 
 
 class State(StrEnum):
@@ -78,8 +80,15 @@ def add_export(
     return _add(connection, project_id, user_id, Kind.EXPORT, trained.name, wanted, now, None)
 
 
+def add_features(connection: Connection, project_id: int, now: datetime) -> None:
+    """Queue the reading of the project's images, unless that waits already."""
+    waits = (jobs.c.project_id == project_id) & (jobs.c.kind == Kind.FEATURES) & (jobs.c.state == State.QUEUED)
+    if connection.scalar(select(jobs.c.id).where(waits).limit(1)) is None:
+        _add(connection, project_id, None, Kind.FEATURES, "", NoInput(), now, None)
+
+
 def find_job(connection: Connection, project_id: int, public_id: str) -> Row[Any]:
-    own = (jobs.c.project_id == project_id) & (jobs.c.public_id == public_id)
+    own = (jobs.c.project_id == project_id) & (jobs.c.public_id == public_id) & (jobs.c.kind != Kind.FEATURES)
     row = connection.execute(select(jobs).where(own)).one_or_none()
     if row is None:
         raise NotFound("There is no such job in this project.", "JOB_NOT_FOUND")
@@ -90,8 +99,9 @@ def list_jobs(
     connection: Connection, project_id: int, limit: int, before_id: int | None = None, *, kind: str | None = None,
     states: Sequence[str] = (),
 ) -> list[Row[Any]]:  # fmt: skip
-    """Newest first. kind, states: of these alone, where given."""
-    statement = select(jobs).where(jobs.c.project_id == project_id).order_by(jobs.c.id.desc()).limit(limit)
+    """Newest first, without the studio's own. kind, states: of these alone, where given."""
+    own = (jobs.c.project_id == project_id) & (jobs.c.kind != Kind.FEATURES)
+    statement = select(jobs).where(own).order_by(jobs.c.id.desc()).limit(limit)
     if before_id is not None:
         statement = statement.where(jobs.c.id < before_id)
     if kind is not None:
@@ -221,7 +231,7 @@ def _change(connection: Connection, job_id: int, states: tuple[State, ...], valu
 
 def _add(
     connection: Connection, project_id: int, user_id: int | None, kind: Kind, name: str,
-    wanted: TrainingInput | ExportInput, now: datetime, dataset_id: int | None,
+    wanted: Frozen, now: datetime, dataset_id: int | None,
 ) -> Row[Any]:  # fmt: skip
     values = {
         "project_id": project_id, "user_id": user_id, "kind": kind.value, "name": name, "dataset_id": dataset_id,

@@ -23,8 +23,9 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from bundle.home import OnsightHome
 from studio.database.engine import Database
-from studio.database.tables import jobs
+from studio.database.tables import images, jobs
 from studio.errors import StudioError
 from studio.images.blobs import Blobs
 from studio.jobs import queue
@@ -35,6 +36,7 @@ from studio.jobs.process import JobProcess
 from studio.jobs.progress import EventTail
 from studio.jobs.queue import Beat, Kind, State
 from studio.predict.bundles import USUAL_S, Bundles
+from studio.similarity.store import FeatureStore
 
 log = logging.getLogger("onsight.studio.jobs")
 
@@ -115,6 +117,8 @@ class Worker:
     def _run(self, job: Any, place: JobFolder) -> None:
         if job.kind == Kind.TRAINING:
             self._lay_out(job, place)
+        elif job.kind == Kind.FEATURES:
+            self._list_files(job, place)
         tail = EventTail(place.run.events_path, _budget_s(job))
         while True:
             process = JobProcess.find(place.lock_path)
@@ -175,16 +179,28 @@ class Worker:
     def _lay_out(self, job: Any, place: JobFolder) -> None:
         with self.database.reading() as connection:
             version = read_dataset(connection, job.dataset_id)
+        use_flags = TrainingInput.model_validate(job.input).use_validation_flags
+        place.lay_out(version, self.originals, use_flags, self._alive(job, len(version)))
+
+    def _list_files(self, job: Any, place: JobFolder) -> None:
+        """Of the images whose features are not known."""
+        own = select(images.c.sha256).where(images.c.project_id == job.project_id)
+        with self.database.reading() as connection:
+            digests = list(dict.fromkeys(connection.scalars(own)))
+        known = FeatureStore(OnsightHome(Path(self.environment["ONSIGHT_HOME"])).cache_dir).known(digests)
+        place.list_files([digest for digest in digests if digest not in known], self.originals, self._alive(job))
+
+    def _alive(self, job: Any, total: int | None = None) -> Callable[[], None]:
+        """To be called after each image: now and then it says that the worker lives."""
         done = 0
 
         def alive() -> None:
             nonlocal done
             done += 1
             if done % _LAYOUT_BEATS == 0:
-                self._beat(job, {"stage": "files", "done": done, "total": len(version)})
+                self._beat(job, None if total is None else {"stage": "files", "done": done, "total": total})
 
-        use_flags = TrainingInput.model_validate(job.input).use_validation_flags
-        place.lay_out(version, self.originals, use_flags, alive)
+        return alive
 
     def _beat(self, job: Any, progress: dict[str, Any] | None = None) -> Beat:
         heard = queue.beat(self.database, job.id, self.name, self.now(), progress)
@@ -207,6 +223,10 @@ class Worker:
     def _finish(self, job: Any, state: State, message: str | None = None) -> None:
         if not queue.finish(self.database, job.id, self.name, state, self.now(), message):
             raise ClaimLost
+        if job.kind == Kind.FEATURES:  # nobody asked for it, and nobody is to find it
+            with self.database.writing() as connection:
+                queue.delete_job(connection, job.id)
+            JobFolder(self.root, job.public_id).remove()
         log.info("job ended", extra={"job": job.public_id, "state": state.value})
 
     def _release(self, job: Any) -> None:

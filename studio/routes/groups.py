@@ -11,6 +11,7 @@ class Group:
     IMAGES = "Images"
     LABELS = "Labels"
     LABELLING = "Labelling"
+    SIMILARITY = "Images that look alike"
     JOBS = "Trainings and exports"
     MODELS = "How good a model is"
     PREDICT = "Predictions"
@@ -31,6 +32,7 @@ TAGS: list[dict[str, str]] = [
     {"name": Group.PREDICT, "description": "With the project's own models. Programs may call the inference API as well:"
      " `/v1`, `/v2` and `/api/predict/{project}/{model}`, as `onsight serve` has them."},
     {"name": Group.DOWNLOAD, "description": "Bundles for other machines."},
+    {"name": Group.SIMILARITY, "description": "By what the built-in network sees in them."},
     {"name": Group.JOBS, "description": "They wait in a queue, run as processes of their own, and outlive the studio."},
     {"name": Group.MODELS, "description": "Figures follow from the scores that the training recorded; no call"
      " here changes a model."},

@@ -49,6 +49,7 @@ PROBLEMS: dict[str, Meaning] = _SHARED | {
     "PROJECT_NOT_FOUND": Meaning((404,), "There is no such project, or not for this user."),
     "JOB_NOT_FOUND": Meaning((404,), "The project has no such job."),
     "MODEL_NOT_FOUND": Meaning((404,), "There is no such model, or not for this user."),
+    "NOT_KNOWN": Meaning((404,), "It has not been read yet what the image, or any image of the label, looks like."),
     "DATASET_NOT_FOUND": Meaning((404,), "The project has no such version of its images and labels."),
     "LABEL_NOT_FOUND": Meaning((404,), "The model does not know the label."),
     "SPLIT_NOT_FOUND": Meaning((404,), "The model was measured without images of this split."),

@@ -88,7 +88,7 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def rig(database: Database, tmp_path: Path) -> Rig:
     """A studio without a user."""
-    settings = StudioSettings(home=tmp_path / "home")
+    settings = StudioSettings(home=tmp_path / "home", index_images=False)
     settings.incoming_folder.mkdir(parents=True)
     clock = Clock()
     return Rig(StudioContext(settings, database, *open_blobs(None, settings.folder), now=clock), clock)

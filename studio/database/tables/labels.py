@@ -39,6 +39,17 @@ image_labels = Table(
     sqlite_with_rowid=False,
 )
 
+# What a person said that an image does not have: nobody is asked again.
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("label_id", Id, ForeignKey("labels.id", ondelete="CASCADE"), primary_key=True),
+    Column("image_id", Id, ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="SET NULL"), nullable=True),
+    Column("at", Instant, nullable=False),
+    Index(None, "image_id"),
+)
+
 events = Table(
     "events",
     metadata,

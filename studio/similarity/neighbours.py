@@ -1,0 +1,131 @@
+"""Each image's nearest neighbours in its project, and all pairs that look almost the same; found in the background.
+
+Every image is compared with every other, block by block: 10,000 images take a second, 100,000 some minutes. What was
+found is kept until the images change.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from studio.similarity.store import ProjectFeatures
+from trainer.data.duplicates import near_duplicate_groups
+
+log = logging.getLogger("onsight.studio")
+
+NEAREST: Final = 10
+LOWEST_PAIR: Final = 0.97
+NEAR_DUPLICATE: Final = 0.985
+_BLOCK: Final = 512
+_MOST_PAIRS: Final = 3_000_000
+_KEPT: Final = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """nearest: (N, k) rows, the nearest first, k at most NEAREST.  first, second, cosine: the pairs above LOWEST_PAIR,
+    at most _MOST_PAIRS.  looks: (N,) groups by fingerprint, as the trainer keeps them on one side of a split.
+    """
+
+    features: ProjectFeatures
+    nearest: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    cosine: NDArray[np.float32]
+    looks: NDArray[np.int64]
+
+    def groups(self, threshold: float) -> list[NDArray[np.int64]]:
+        """Rows of each group of two and more that hang together by pairs at the threshold or equal fingerprints."""
+        count = len(self.features)
+        near = self.cosine >= threshold
+        _, first_of_look = np.unique(self.looks, return_index=True)
+        ones = np.concatenate([self.first[near], np.arange(count)])
+        others = np.concatenate([self.second[near], first_of_look[self.looks]])
+        graph = coo_array((np.ones(len(ones), np.int8), (ones, others)), shape=(count, count))
+        _, group = connected_components(graph, directed=False)
+        order = np.argsort(group, kind="stable")
+        parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if count else []
+        return [np.sort(part) for part in parts if len(part) > 1]
+
+
+@dataclass
+class Working:
+    """done, total: rows."""
+
+    done: int
+    total: int
+    future: Future[Neighbours] | None = None
+
+
+class NeighbourStore:
+    """One computation at a time, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="neighbours")
+        self._known: OrderedDict[int, tuple[ProjectFeatures, Working]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, project_id: int, features: ProjectFeatures, wait_s: float) -> Neighbours | Working:
+        """Those of these features, or how far they are after `wait_s`."""
+        with self._lock:
+            known = self._known.get(project_id)
+            if known is None or known[0] is not features:
+                working = Working(0, len(features))
+                working.future = self._pool.submit(self._work, project_id, features, working)
+                self._known[project_id] = known = (features, working)
+            self._known.move_to_end(project_id)
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        working = known[1]
+        assert working.future is not None
+        try:
+            return working.future.result(wait_s)
+        except TimeoutError:
+            return working
+
+    def _work(self, project_id: int, features: ProjectFeatures, working: Working) -> Neighbours:
+        try:
+            return find_neighbours(features, working)
+        except BaseException:
+            log.exception("neighbours failed")
+            with self._lock:  # the next question tries again
+                self._known.pop(project_id, None)
+            raise
+
+
+def find_neighbours(features: ProjectFeatures, working: Working | None = None) -> Neighbours:
+    count, vectors = len(features), features.vectors
+    kept = min(NEAREST, max(0, count - 1))
+    nearest = np.zeros((count, kept), np.int64)
+    pairs: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
+    found = 0
+    for start in range(0, count, _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, count))
+        cosines = vectors[rows] @ vectors.T  # (B,LENGTH) -> (B,N)
+        cosines[np.arange(len(rows)), rows] = -2.0
+        if kept:
+            top = np.argpartition(-cosines, kept - 1, axis=1)[:, :kept]
+            order = np.argsort(-np.take_along_axis(cosines, top, axis=1), axis=1, kind="stable")
+            nearest[rows] = np.take_along_axis(top, order, axis=1)
+        if found < _MOST_PAIRS:
+            ones, others = np.nonzero(cosines >= LOWEST_PAIR)
+            later = others > rows[ones]
+            ones, others = ones[later], others[later]
+            pairs.append((rows[ones], others, cosines[ones, others]))
+            found += len(ones)
+        if working is not None:
+            working.done = int(rows[-1]) + 1
+    pairs.append((np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)))
+    first, second, cosine = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    looks = near_duplicate_groups(features.prints, features.sha256)
+    return Neighbours(features, nearest, first, second, cosine, looks)
