@@ -5,7 +5,6 @@ An entry is read, written and forgotten before the next one; nothing is kept on 
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -14,27 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.analysis.scores import Scored
+from studio.zip_stream import ZipSink, folder_name
 
 _NONE: Final = "(none)"
-_UNSAFE: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')  # of the file systems that people unpack on
-
-
-class _Sink:
-    """Where the archive is written to; what came since the last look is taken away."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._parts.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        return None
-
-    def take(self) -> bytes:
-        taken, self._parts = b"".join(self._parts), []
-        return taken
 
 
 def zip_parts(
@@ -45,8 +26,8 @@ def zip_parts(
 
     read_thumbnail: the bytes by the digest; raises FileNotFoundError.
     """
-    decided, sink = scored.decided(thresholds), _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
+    decided, sink = scored.decided(thresholds), ZipSink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         with archive.open("predictions.csv", "w", force_zip64=True) as table:
             for line in lines:
                 table.write(line.encode())
@@ -66,5 +47,4 @@ def zip_parts(
 
 def _folder(labels: tuple[str, ...], carried: NDArray[np.bool_]) -> str:
     names = [labels[place] for place in np.flatnonzero(carried).tolist()]
-    text = _UNSAFE.sub("_", "+".join(names)).strip(". ")[:100]
-    return text or _NONE
+    return folder_name("+".join(names)) or _NONE

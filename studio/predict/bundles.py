@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -110,15 +110,12 @@ class Bundles:
     def wait(self, training: Any, choice: ModelChoice, timeout_s: float) -> Prepared:
         """Start it where it is absent, and wait so long for it."""
         deadline = time.monotonic() + timeout_s
-        found = self.look(training, choice)
-        if found.readiness is Readiness.ABSENT:
+        if self.look(training, choice).readiness is Readiness.ABSENT:
             self.start(training, choice)
-            found = Prepared(Readiness.PREPARING, found.path)
-        while self._is_busy(training, choice) and time.monotonic() < deadline:
+        while (busy := self._is_busy(training, choice)) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
-        if self._is_busy(training, choice):
-            return Prepared(Readiness.PREPARING, found.path, found.since_s)
-        return self.look(training, choice)
+        found = self.look(training, choice)
+        return replace(found, readiness=Readiness.PREPARING) if busy else found
 
     def _is_busy(self, training: Any, choice: ModelChoice) -> bool:
         """Whether a process makes it: one of this process's own that has not taken the lock yet, too."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -13,11 +12,11 @@ from bundle.decide import Decision
 from bundle.manifest import Manifest
 from server.problems import Problem
 from studio.predict.answering import Answered
+from studio.zip_stream import ZipSink, folder_name
 
 UNKNOWN: Final = "_unknown"  # resembles nothing that the model was trained on
 NOTHING: Final = "_none"  # no label reaches its threshold
 RESULTS_NAME: Final = "results.csv"
-_UNFIT = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 
 
 def csv_header(manifest: Manifest) -> list[str]:
@@ -46,12 +45,12 @@ def folders_of(decision: Decision) -> list[str]:
     """Where an image goes: one folder for each label that is claimed."""
     if decision.unknown:
         return [UNKNOWN]
-    return [_folder_name(label) for label in decision.labels] or [NOTHING]
+    return [folder_name(label) or "_" for label in decision.labels] or [NOTHING]
 
 
 def zip_of(manifest: Manifest, answered: Iterable[Answered]) -> Iterator[bytes]:
     """A zip archive, bit by bit: label/name of every image that could be read, and results.csv at the end."""
-    sink = _Sink()
+    sink = ZipSink()
     rows = [csv_header(manifest)]
     taken: set[str] = set()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # images do not get smaller
@@ -61,34 +60,14 @@ def zip_of(manifest: Manifest, answered: Iterable[Answered]) -> Iterator[bytes]:
                 continue
             for folder in folders_of(one.answer.decision):
                 archive.writestr(_free_name(folder, one.name, taken), one.data)
-                yield sink.taken()
+                yield sink.take()
         archive.writestr(RESULTS_NAME, "".join(csv_lines(rows)).encode())
-    yield sink.taken()
-
-
-class _Sink(io.RawIOBase):
-    """What ZipFile writes to: it cannot go back, and what it holds is taken from it."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        part = bytes(data)  # type: ignore[call-overload]
-        self._parts.append(part)
-        return len(part)
-
-    def taken(self) -> bytes:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        return data
+    yield sink.take()
 
 
 def _free_name(folder: str, name: str, taken: set[str]) -> str:
     """One that no earlier file has, in any case of letters: some systems tell no case."""
-    plain = _UNFIT.sub("_", name.rpartition("/")[2]).strip(" .") or "image"
+    plain = folder_name(name.rpartition("/")[2]) or "image"
     stem, dot, ending = plain.rpartition(".")
     found, number = f"{folder}/{plain}", 1
     while found.lower() in taken:
@@ -96,7 +75,3 @@ def _free_name(folder: str, name: str, taken: set[str]) -> str:
         found = f"{folder}/{stem} ({number}).{ending}" if dot else f"{folder}/{plain} ({number})"
     taken.add(found.lower())
     return found
-
-
-def _folder_name(label: str) -> str:
-    return _UNFIT.sub("_", label).strip(" .")[:100] or "_"

@@ -141,8 +141,8 @@ class StudioModels(Registry):
         if prepared.readiness is Readiness.UNTRAINED:
             raise UnknownModel("This training has no such model, or not yet. Wait until it has ended.")
         raise ModelsLoading(
-            f"The model is being prepared, for {prepared.since_s:.0f} s by now; that takes about {USUAL_S} s once. Try"
-            " again in a moment."
+            f"The model is being prepared, for {prepared.since_s:.0f} s by now; that takes about {USUAL_S} s once, more"
+            " on a busy machine. Try again in a moment."
         )
 
     # ---- in memory
