@@ -1,8 +1,9 @@
 """A bill of materials of this install: CycloneDX 1.6, from what Python knows of its own packages.
 
-In this order: every distribution that this Python would import, its licence and what it was installed from, then who
-needs whom, from the requirements that apply here. Equal installs give equal documents but for the time, which can be
-given. Knows Python packages and the interpreter; not the libraries of the operating system. Never uses the network.
+In this order: every distribution that this Python would import, its licence and what it was installed from, what is
+bundled in the studio's pages, then who needs whom, from the requirements that apply here. Equal installs give equal
+documents but for the time, which can be given. Knows Python packages, the interpreter and the pages' packages; not the
+libraries of the operating system. Never uses the network.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import Distribution, distributions
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+
+import studio
 
 OWN: Final = "onsight"
 SPEC_VERSION: Final = "1.6"
@@ -31,16 +35,19 @@ Component = dict[str, Any]
 
 
 def make_bill(
-    now: datetime, with_files: bool = False, installed: Iterable[Distribution] | None = None
-) -> dict[str, Any]:
+    now: datetime, with_files: bool = False, installed: Iterable[Distribution] | None = None,
+    bundled: Iterable[Mapping[str, str]] = (),
+) -> dict[str, Any]:  # fmt: skip
     """The document, ready for JSON. now: with a time zone.  with_files: every installed file, with its SHA-256.
 
-    installed: for tests; by default what this Python would import.
+    installed: for tests; by default what this Python would import.  bundled: see `bundled_in_pages`.
     """
     found = _by_name(distributions() if installed is None else installed)
     components = [_component(found[name], with_files) for name in sorted(found) if name != OWN]
     interpreter = _interpreter()
     components.append(interpreter)
+    in_pages = [_bundled(each) for each in bundled]
+    components += in_pages
     own = {**_component(found[OWN], with_files), "type": "application"}
     refs = {name: _purl(distribution) for name, distribution in found.items()}
     needs = needed_by(found)
@@ -49,8 +56,8 @@ def make_bill(
     ]
     for each in dependencies:
         if each["ref"] == own["bom-ref"]:
-            each["dependsOn"] = sorted([*each["dependsOn"], interpreter["bom-ref"]])
-    dependencies.append({"ref": interpreter["bom-ref"], "dependsOn": []})
+            each["dependsOn"] = sorted([*each["dependsOn"], *(one["bom-ref"] for one in (interpreter, *in_pages))])
+    dependencies += [{"ref": one["bom-ref"], "dependsOn": []} for one in (interpreter, *in_pages)]
     content = {"component": own, "components": components, "dependencies": dependencies}
     serial = uuid.uuid5(_NAMESPACE, json.dumps(content, sort_keys=True))
     return {
@@ -67,6 +74,13 @@ def make_bill(
         "components": components,
         "dependencies": dependencies,
     }
+
+
+def bundled_in_pages() -> list[dict[str, str]]:
+    """The packages in the studio's pages, as their build lists them: name, version, identifier of the licence, text."""
+    path = Path(studio.__file__).parent / "web/dist/licenses.json"
+    found: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return found
 
 
 def needed_by(found: Mapping[str, Distribution]) -> dict[str, set[str]]:
@@ -143,6 +157,15 @@ def _component(distribution: Distribution, with_files: bool) -> Component:
         component["hashes"] = [{"alg": "SHA-256", "content": archive}]
     if with_files and (files := _files(distribution)):
         component["components"] = files
+    return component
+
+
+def _bundled(package: Mapping[str, str]) -> Component:
+    name, version = package["name"], package["version"]
+    purl = f"pkg:npm/{quote(name, safe='/')}@{quote(version, safe='')}"
+    component: Component = {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
+    if package.get("identifier"):
+        component["licenses"] = [{"expression": package["identifier"]}]
     return component
 
 

@@ -29,9 +29,9 @@ def command(out: Path | None, with_files: bool, timestamp: str | None) -> None:
     system are not in it: in a container, its image's own tools list them.
     """
     from bundle.files import write_atomically
-    from onsight.bill import make_bill
+    from onsight.bill import bundled_in_pages, make_bill
 
-    document = make_bill(_time(timestamp), with_files)
+    document = make_bill(_time(timestamp), with_files, bundled=bundled_in_pages())
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     if out is None:
         click.echo(text, nl=False)

@@ -73,6 +73,20 @@ def test_the_bill_of_this_install_is_valid_and_names_what_is_installed() -> None
     assert f"pkg:pypi/numpy@{version('numpy')}" in needs[f"pkg:pypi/scipy@{version('scipy')}"]
 
 
+def test_what_is_bundled_in_the_pages_is_listed_with_its_licence() -> None:
+    packages = [
+        {"name": "@mantine/core", "version": "9.7.3", "identifier": "MIT", "text": "..."},
+        {"name": "victory-vendor", "version": "37.4.1", "identifier": "MIT AND ISC", "text": "..."},
+    ]
+    bill = make_bill(NOW, bundled=packages)
+    assert is_valid(json.dumps(bill))
+    found = {each["purl"]: each for each in bill["components"]}
+    assert found["pkg:npm/%40mantine/core@9.7.3"]["licenses"] == [{"expression": "MIT"}]
+    assert found["pkg:npm/victory-vendor@37.4.1"]["licenses"] == [{"expression": "MIT AND ISC"}]
+    needs = {each["ref"]: each["dependsOn"] for each in bill["dependencies"]}
+    assert "pkg:npm/%40mantine/core@9.7.3" in needs[bill["metadata"]["component"]["bom-ref"]]
+
+
 def test_equal_installs_give_equal_bytes_where_the_time_is_given(tmp_path: Path) -> None:
     first = run("--timestamp", WHEN)
     assert first.stdout == run(SOURCE_DATE_EPOCH=str(int(NOW.timestamp()))).stdout
