@@ -1,7 +1,8 @@
 import { Button, Center, Group, Loader, SegmentedControl, Select, Stack, Tabs, Text } from "@mantine/core";
 import { IconCode, IconPhotoScan, IconSparkles } from "@tabler/icons-react";
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { Link, useSearchParams } from "react-router";
+import { queries } from "@/api/queries";
 import { useMay, useProjectId } from "@/api/session";
 import type { Schemas } from "@/api/client";
 import { Empty } from "@/components/Empty";
@@ -89,6 +90,12 @@ function WithModel({ project, model, images }: Props) {
   const asked = useMemo(() => ({ project, model, choice }), [project, model, choice]);
   const [first] = useState(() => images.map((image) => ofImage(project, image)));
   const predictions = usePredictions(asked, first);
+  const prepared = state.data?.models.find((each) => each.choice === choice)?.readiness === "ready";
+  const answered = predictions.results.size > 0;
+  useEffect(() => {
+    if (answered && !prepared) void queries.invalidateQueries({ queryKey: ["predict", project, model] }); // it answers, so it is ready
+  }, [answered, prepared, project, model]);
+
   if (state.isPending) {
     return (
       <Center mih={260}>
