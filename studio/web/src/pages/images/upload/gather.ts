@@ -21,8 +21,16 @@ export function isLabelFile({ name }: File): boolean {
   return /\.(csv|json)$/i.test(name);
 }
 
+const { compare } = new Intl.Collator("en", { numeric: true });
+
+/** A folder's files come in no order; 2.jpg is before 10.jpg. */
+function inOrder(found: Found[]): Found[] {
+  return found.sort((one, other) => compare(one.path, other.path));
+}
+
 export function foundOf(files: Iterable<File>): Found[] {
-  return [...files].map((file) => ({ file, path: file.webkitRelativePath || file.name })).filter(({ path }) => isWanted(path));
+  const found = [...files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+  return inOrder(found.filter(({ path }) => isWanted(path)));
 }
 
 /** Call it in the event itself: what was dropped is gone a moment later. */
@@ -31,7 +39,7 @@ export async function foundIn(transfer: DataTransfer): Promise<Found[]> {
   const plain = [...transfer.files];
   if (!entries.some((entry) => entry !== null)) return foundOf(plain);
   const lists = await Promise.all(entries.map((entry) => (entry ? walk(entry) : [])));
-  return lists.flat();
+  return inOrder(lists.flat());
 }
 
 async function walk(entry: FileSystemEntry): Promise<Found[]> {
