@@ -30,6 +30,7 @@ from studio.predict.inference_api import mount_inference_api
 from studio.predict.opening import studio_models
 from studio.routes.account import account
 from studio.routes.cloud import cloud
+from studio.routes.cloud_similarity import cloud_similarity
 from studio.routes.cookies import renew_session
 from studio.routes.datasets import datasets
 from studio.routes.downloads import downloads
@@ -91,7 +92,7 @@ def create_app(parts: StudioContext) -> Flask:
     app.before_request(_refuse_unusual_addresses)
     for blueprint in (
         account, tokens, users, projects, images, labels, labelling, similarity, jobs, trainings, datasets,
-        model_figures, recorded, predict, downloads, licenses, cloud, health,
+        model_figures, recorded, predict, downloads, licenses, cloud, cloud_similarity, health,
     ):  # fmt: skip
         app.register_blueprint(blueprint)
     register_pages(app, parts.settings.pages_folder)

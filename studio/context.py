@@ -13,6 +13,7 @@ from studio.analysis.scores import ModelCache
 from studio.database.engine import Database
 from studio.images.blobs import Blobs
 from studio.settings import StudioSettings
+from studio.similarity.encode import ImageEncoder
 from studio.similarity.neighbours import NeighbourStore
 from studio.similarity.store import FeatureStore
 
@@ -38,9 +39,12 @@ class StudioContext:
     measured: ModelCache = field(default_factory=ModelCache)
     neighbours: NeighbourStore = field(default_factory=NeighbourStore)
     features: FeatureStore = field(init=False)
+    encoder: ImageEncoder = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "features", FeatureStore(OnsightHome(self.settings.home).cache_dir))
+        cache_dir = OnsightHome(self.settings.home).cache_dir
+        object.__setattr__(self, "features", FeatureStore(cache_dir))
+        object.__setattr__(self, "encoder", ImageEncoder(cache_dir))
 
     @property
     def session_lifetime(self) -> timedelta:

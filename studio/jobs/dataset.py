@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, insert, select
 
@@ -33,20 +33,20 @@ class DatasetImage:
     validation: bool
 
 
+Change = Literal["added", "removed", "relabelled"]
+CHANGES: Final[tuple[Change, ...]] = ("added", "removed", "relabelled")
+
+
 class ChangedImage(Frozen):
-    """image: public id.  before, after: its labels, the default label first; null where it is not in that version."""
+    """image: public id.  change: relabelled is other labels, or another validation flag.
+
+    before, after: its labels, the default label first; None where it is not in that version.
+    """
 
     image: str
+    change: Change
     before: tuple[str, ...] | None
     after: tuple[str, ...] | None
-
-
-class DatasetDiff(Frozen):
-    """relabelled: other labels, or another validation flag."""
-
-    added: tuple[ChangedImage, ...]
-    removed: tuple[ChangedImage, ...]
-    relabelled: tuple[ChangedImage, ...]
 
 
 def freeze(
@@ -76,13 +76,13 @@ def freeze(
     ).one()  # fmt: skip
 
 
-def find_dataset(connection: Connection, project_id: int, public_id: str) -> Row[Any]:
-    """Raises NotFound where the project has no such version."""
+def find_dataset(connection: Connection, project_id: int, public_id: str) -> int:
+    """Its id. Raises NotFound where the project has no such version."""
     own = (datasets.c.project_id == project_id) & (datasets.c.public_id == public_id)
-    row = connection.execute(select(datasets).where(own)).one_or_none()
-    if row is None:
+    found = connection.scalar(select(datasets.c.id).where(own))
+    if found is None:
         raise NotFound("There is no such version of the project's images and labels.", "DATASET_NOT_FOUND")
-    return row
+    return int(found)
 
 
 def read_dataset(connection: Connection, dataset_id: int) -> list[DatasetImage]:
@@ -104,18 +104,17 @@ def images_as_asked(connection: Connection, project_id: int, dataset_id: int) ->
     return images_now(connection, project_id, wanted, unlabelled)
 
 
-def difference(before: Sequence[DatasetImage], after: Sequence[DatasetImage]) -> DatasetDiff:
-    """What changed from one version to the other."""
+def difference(before: Sequence[DatasetImage], after: Sequence[DatasetImage]) -> list[ChangedImage]:
+    """What changed from one version to the other, in the order of CHANGES, then by image."""
     old, new = ({image.image: image for image in version} for version in (before, after))
-    return DatasetDiff(
-        added=tuple(ChangedImage(image=name, before=None, after=new[name].labels) for name in new if name not in old),
-        removed=tuple(ChangedImage(image=name, before=old[name].labels, after=None) for name in old if name not in new),
-        relabelled=tuple(
-            ChangedImage(image=name, before=old[name].labels, after=image.labels)
-            for name, image in new.items()
-            if name in old and old[name] != image
-        ),
-    )
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        was, now = old.get(name), new.get(name)
+        if was != now:
+            change: Change = "added" if was is None else "removed" if now is None else "relabelled"
+            labels_were, labels_are = (None if image is None else image.labels for image in (was, now))
+            found.append(ChangedImage(image=name, change=change, before=labels_were, after=labels_are))
+    return sorted(found, key=lambda changed: CHANGES.index(changed.change))
 
 
 def images_now(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from pydantic import Field
@@ -15,11 +16,11 @@ from studio.context import context
 from studio.database.paging import cut, decode_cursor, encode_cursor
 from studio.database.tables import datasets as versions_table
 from studio.database.tables import jobs
-from studio.jobs.dataset import ChangedImage, difference, find_dataset, images_as_asked, read_dataset
+from studio.jobs.dataset import CHANGES, Change, ChangedImage, difference, find_dataset, images_as_asked, read_dataset
 from studio.routes.groups import Group
 from studio.routes.problems import PAGE
 from studio.routes.routes import Routes
-from studio.routes.wire import In, Moment, Out, PageQuery, PublicId, query, read_query
+from studio.routes.wire import Moment, Out, PageQuery, PublicId, query, read_query
 
 datasets = Routes("datasets", __name__, url_prefix="/studio/v1/projects/<project>/datasets")
 
@@ -46,22 +47,32 @@ class VersionPage(Out):
     next: str | None = Field(description="send it as `after`; null at the end")
 
 
-class DifferenceQuery(In):
+class VersionImage(Out):
+    image: PublicId
+    labels: list[str] = Field(description="the default label first")
+    validation: bool = Field(description="whether it was flagged for validation")
+
+
+class VersionImages(Out):
+    images: list[VersionImage]
+    next: str | None = Field(description="send it as `after`; null at the end")
+
+
+class DifferenceQuery(PageQuery):
     to: PublicId | SkipJsonSchema[None] = Field(
         default=None, description="Another version; without it, the project as it is now."
     )
-    limit: int = Field(default=200, ge=1, le=5000, description="Images of each kind, at most.")
+    change: Change | SkipJsonSchema[None] = Field(default=None, description="Changes of this kind alone.")
 
 
 class Difference(Out):
-    """From this version to the other; each list is cut at the limit, the counts are not."""
+    """From this version to the other."""
 
-    added: list[ChangedImage]
-    removed: list[ChangedImage]
-    relabelled: list[ChangedImage] = Field(description="other labels, or another validation flag")
-    added_count: int
-    removed_count: int
-    relabelled_count: int
+    added: int = Field(description="images in all")
+    removed: int
+    relabelled: int = Field(description="other labels, or another validation flag")
+    images: list[ChangedImage] = Field(description="added, then removed, then relabelled")
+    next: str | None = Field(description="send it as `after`; null at the end")
 
 
 @datasets.get("")
@@ -97,30 +108,61 @@ def all_versions(project: str) -> VersionPage:
     return VersionPage(versions=found, next=None if last is None else encode_cursor(last.id))
 
 
+@datasets.get("/<id:dataset>/images")
+@requires(Privilege.VIEW)
+@described(
+    Group.JOBS, "Images of a version", parameters=query(PageQuery),
+    example={"images": [{"image": "m9Ls2VbXuRd", "labels": ["glass"], "validation": False}], "next": None},
+    problems=(*PAGE, "DATASET_NOT_FOUND"),
+)  # fmt: skip
+def images_of(project: str, dataset: str) -> VersionImages:
+    """As they were, in the order in which they came; some may have been removed from the project since."""
+    asked, here = read_query(PageQuery), this_project()
+    start = decode_cursor(asked.after, int)[0] if asked.after else 0
+    with context().database.reading() as connection:
+        version = read_dataset(connection, find_dataset(connection, here.id, dataset))
+    end = max(0, start) + asked.limit
+    shown = [
+        VersionImage(image=each.image, labels=list(each.labels), validation=each.validation)
+        for each in version[max(0, start) : end]
+    ]
+    return VersionImages(images=shown, next=encode_cursor(end) if end < len(version) else None)
+
+
 @datasets.get("/<id:dataset>/difference")
 @requires(Privilege.VIEW)
 @described(
     Group.JOBS, "What changed since a version", parameters=query(DifferenceQuery),
-    example={"added": [{"image": "m9Ls2VbXuRd", "before": None, "after": ["glass"]}], "removed": [], "relabelled": [],
-             "added_count": 1, "removed_count": 0, "relabelled_count": 0},
-    problems=("PARAMETER_INVALID", "DATASET_NOT_FOUND"),
+    example={"added": 1, "removed": 0, "relabelled": 0, "next": None,
+             "images": [{"image": "m9Ls2VbXuRd", "change": "added", "before": None, "after": ["glass"]}]},
+    problems=(*PAGE, "DATASET_NOT_FOUND"),
 )  # fmt: skip
 def changes(project: str, dataset: str) -> Difference:
     """Images added, removed and relabelled, with their labels before and after."""
     asked, here = read_query(DifferenceQuery), this_project()
     with context().database.reading() as connection:
         version = find_dataset(connection, here.id, dataset)
-        before = read_dataset(connection, version.id)
+        before = read_dataset(connection, version)
         if asked.to is not None:
-            after = read_dataset(connection, find_dataset(connection, here.id, asked.to).id)
+            after = read_dataset(connection, find_dataset(connection, here.id, asked.to))
         else:
-            after = images_as_asked(connection, here.id, version.id)
+            after = images_as_asked(connection, here.id, version)
     found = difference(before, after)
+    counts = Counter(each.change for each in found)
+    wanted = [each for each in found if asked.change in (None, each.change)]
+    if asked.after:
+        last_seen = decode_cursor(asked.after, int, str)
+        wanted = [each for each in wanted if _place(each) > last_seen]
+    shown, last = cut(wanted[: asked.limit + 1], asked.limit)
     return Difference(
-        added=list(found.added[: asked.limit]), removed=list(found.removed[: asked.limit]),
-        relabelled=list(found.relabelled[: asked.limit]), added_count=len(found.added),
-        removed_count=len(found.removed), relabelled_count=len(found.relabelled),
+        added=counts["added"], removed=counts["removed"], relabelled=counts["relabelled"], images=shown,
+        next=None if last is None else encode_cursor(*_place(last)),
     )  # fmt: skip
+
+
+def _place(changed: ChangedImage) -> tuple[int, str]:
+    """In the order of `difference`: it stays where others are changed meanwhile."""
+    return CHANGES.index(changed.change), changed.image
 
 
 this_project = project  # views have an argument of the name, as their addresses do

@@ -79,7 +79,7 @@ def read_model(kind: type[Model], max_bytes: int = MAX_JSON_BYTES) -> Model:
         # Nor could a form of a foreign page send it: browsers ask first before they send JSON elsewhere.
         raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "Expected a JSON object, with Content-Type: application/json.")
     try:
-        return kind.model_validate_json(read_body(request, max_bytes))
+        return kind.model_validate_json(read_body(request, max_bytes), strict=True)  # false is no number
     except ValidationError as error:
         raise Problem(400, "JSON_INVALID", f"{first_complaint(error)}."[:600]) from error
 
@@ -87,7 +87,8 @@ def read_model(kind: type[Model], max_bytes: int = MAX_JSON_BYTES) -> Model:
 def read_query(kind: type[Model]) -> Model:
     """The address's query. A field that is a list takes its parameter several times. Raises Problem."""
     values: dict[str, Any] = {}
-    for name, field in kind.model_fields.items():
+    for own_name, field in kind.model_fields.items():
+        name = field.alias or own_name
         if name in request.args:
             several = str(field.annotation).startswith(("list", "tuple"))
             values[name] = request.args.getlist(name) if several else request.args[name]

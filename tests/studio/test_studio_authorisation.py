@@ -146,6 +146,7 @@ ROUTES: dict[tuple[str, str], str] = {
     ("POST", "/studio/v1/licenses"): "administer",
     ("GET", "/studio/v1/licenses/request"): "administer",
     ("POST", "/api/project"): "create",
+    ("POST", "/api/similarity"): "anybody",  # the project is in its query: the view asks
     ("GET", "/api/images/<project>"): "see",
     ("POST", "/api/image/<project>/<path:image_name>"): "edit",
     ("GET", "/api/image/<project>/<path:image_name>"): "see",

@@ -194,9 +194,8 @@ def test_a_training_learns_the_labels_of_the_moment_it_was_queued(labelled: Work
         old, new = (read_dataset(connection, job.dataset_id) for job in (before, after))
         assert connection.scalar(select(datasets.c.image_count).where(datasets.c.id == before.dataset_id)) == 5
     assert [image.labels for image in old] == [("cat",)] * 3 + [("dog",)] * 2
-    changed = difference(old, new)
-    told = [[image.image for image in each] for each in (changed.added, changed.removed, changed.relabelled)]
-    assert told == [[grid[5]["id"]], [grid[0]["id"]], []]
+    told = [(each.change, each.image) for each in difference(old, new)]
+    assert told == [("added", grid[5]["id"]), ("removed", grid[0]["id"])]
 
 
 def test_only_the_labels_that_were_ticked_count(labelled: Workplace) -> None:

@@ -20,11 +20,13 @@ from sqlalchemy import select
 from studio_rig import Workplace
 
 from benchmarks.shared_data import DATASETS
+from studio.access.privileges import Scope
 from studio.database.tables import jobs
 from studio.jobs import queue
 from studio.jobs.queue import SHORT_KINDS, Kind
 from studio.jobs.worker import Worker
 from studio.similarity.doubts import doubts
+from studio.similarity.encode import ImageEncoder
 from studio.similarity.neighbours import Neighbours, find_neighbours
 from studio.similarity.search import best
 from studio.similarity.store import FeatureStore, ProjectFeatures
@@ -245,6 +247,33 @@ def test_a_worker_reads_what_is_not_known_and_leaves_no_job_behind(
     }  # fmt: skip
     assert list(root.iterdir()) == []
     assert queue.claim(parts.database, "w", parts.now() + timedelta(hours=1)) is None
+
+
+@pytest.mark.slow
+def test_the_cloud_call_finds_an_image_by_another_of_the_same(
+    known: tuple[Workplace, dict[str, str]], pictures: dict[str, bytes], feature_home: Path
+) -> None:
+    work, ids = known
+    object.__setattr__(work.rig.parts, "encoder", ImageEncoder(feature_home / "cache"))
+    glass, _ = work.add_labels("glass", "metal")
+    work.label([ids["glass1.jpg"]], glass)
+    path = f"/api/similarity?project={work.public_id}"
+    options: Any = {"data": pictures["metal0-crop.jpg"], "content_type": "application/octet-stream"}
+    found = work.caller.ask("POST", f"{path}&limit=4", **options).json
+    assert found is not None
+    assert found[0] == {"image": "metal0-crop.jpg", "score": pytest.approx(100, abs=0.01)}
+    assert {each["image"] for each in found} == {"metal0.jpg", *(f"metal0-{change}.jpg" for change in CHANGES)}
+    assert [each["image"] for each in work.caller.ask("POST", f"{path}&labels=glass,metal", **options).json or ()] == [
+        "glass1.jpg"
+    ]
+    assert work.caller.ask("POST", f"{path}&labels=glass,metal&and=true", **options).json == []
+    assert len(work.caller.ask("POST", f"{path}&threshold=97&limit=100", **options).json or ()) == 4
+    stranger = work.rig.somebody("stranger")
+    assert stranger.refused("POST", path, **options) == (404, "PROJECT_NOT_FOUND")
+    blind = work.rig.by_token(work.owner, Scope.PREDICT)
+    assert blind.refused("POST", path, **options)[0] in (403, 404)
+    broken: Any = {"data": b"no image", "content_type": "application/octet-stream"}
+    assert work.caller.refused("POST", path, **broken)[0] == 415
 
 
 def test_neighbours_hold_what_they_say() -> None:

@@ -124,10 +124,11 @@ def test_a_version_of_the_data_set_is_kept_once_and_told_apart_from_others(label
     labelled.caller.delete(f"{labelled.path}/images/{images['1.png']}")
     path = f"{labelled.path}/datasets"
     expected = {
-        "added": [{"image": images["28.png"], "before": None, "after": ["cat"]}],
-        "removed": [{"image": images["1.png"], "before": ["cat"], "after": None}],
-        "relabelled": [{"image": images["0.png"], "before": ["cat"], "after": ["dog"]}],
-        "added_count": 1, "removed_count": 1, "relabelled_count": 1,
+        "added": 1, "removed": 1, "relabelled": 1, "next": None, "images": [
+            {"image": images["28.png"], "change": "added", "before": None, "after": ["cat"]},
+            {"image": images["1.png"], "change": "removed", "before": ["cat"], "after": None},
+            {"image": images["0.png"], "change": "relabelled", "before": ["cat"], "after": ["dog"]},
+        ],
     }  # fmt: skip
     assert labelled.caller.get(f"{path}/{first['dataset']}/difference") == expected
     second = train(labelled)
@@ -145,7 +146,36 @@ def test_a_version_of_the_data_set_is_kept_once_and_told_apart_from_others(label
 def test_a_version_of_some_labels_is_compared_by_those(labelled: Workplace) -> None:
     job = train(labelled, labels=["dog"])
     difference = labelled.caller.get(f"{labelled.path}/datasets/{job['dataset']}/difference")
-    assert (difference["added_count"], difference["removed_count"], difference["relabelled_count"]) == (0, 0, 0)
+    assert (difference["added"], difference["removed"], difference["relabelled"]) == (0, 0, 0)
+
+
+def test_a_version_and_what_changed_come_in_pages(labelled: Workplace) -> None:
+    images = {image["name"]: image["id"] for image in labelled.grid()}
+    flagged = [images["3.png"]]
+    labelled.caller.post(f"{labelled.path}/validation", {"selection": {"images": flagged}, "validation": True})
+    path = f"{labelled.path}/datasets/{train(labelled)['dataset']}"
+    first = labelled.caller.get(f"{path}/images?limit=20")
+    rest = labelled.caller.get(f"{path}/images?limit=20&after={first['next']}")
+    assert rest["next"] is None
+    shown = {each["image"]: each for each in first["images"] + rest["images"]}
+    assert list(shown) == [images[f"{number}.png"] for number in range(26)]
+    assert shown[images["21.png"]]["labels"] == ["cat", "dog"]
+    assert [each["image"] for each in shown.values() if each["validation"]] == flagged
+
+    (dog,) = [each["id"] for each in labelled.caller.get(f"{labelled.path}/labels")["labels"] if each["name"] == "dog"]
+    labelled.label([images[f"{number}.png"] for number in (0, 1, 2, 26, 27)], dog)
+    labelled.caller.delete(f"{labelled.path}/images/{images['25.png']}")
+    seen, after = [], ""
+    while after is not None:
+        page = labelled.caller.get(f"{path}/difference?limit=2{after and f'&after={after}'}")
+        assert (page["added"], page["removed"], page["relabelled"]) == (2, 1, 3)
+        seen += page["images"]
+        after = page["next"]
+    assert [each["change"] for each in seen] == ["added"] * 2 + ["removed"] + ["relabelled"] * 3
+    assert len({each["image"] for each in seen}) == 6
+    alone = labelled.caller.get(f"{path}/difference?change=removed")["images"]
+    assert [each["image"] for each in alone] == [images["25.png"]]
+    assert labelled.caller.refused("GET", f"{path}/difference?after=x") == (400, "CURSOR_INVALID")
 
 
 def test_the_network_that_comes_along_is_the_first_to_choose(work: Workplace) -> None:
