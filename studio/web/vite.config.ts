@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
-import { offline } from "./offline";
+import { offline } from "./offline.ts";
 
 // For `npm run dev`: the studio that answers the API.
 const STUDIO = process.env.ONSIGHT_STUDIO ?? "http://127.0.0.1:8080";
