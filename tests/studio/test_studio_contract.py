@@ -85,7 +85,10 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[There]:
         report = studio.ask("POST", f"/studio/v1/projects/{project}/images", ARCHIVE, headers).json
         user = studio.call("POST", "/studio/v1/users", {"email": "spare@example.org", "name": "Spare"})["user"]["id"]
         ids = {"project": project, "label": label, "image": report["files"][0]["image"], "user": user}
-        yield studio, ids | {"image_name": "1.png", "token": "h4sTqXv9b2c", "job": "h4sTqXv9b2c"}, {}
+        studio.call("POST", f"/studio/v1/projects/{project}/labelling", {"selection": {"filter": {}}, "add": [label]})
+        job = studio.call("POST", f"/studio/v1/projects/{project}/trainings", {"name": "waits for ever"})
+        ids |= {"job": job["id"], "dataset": job["dataset"]}
+        yield studio, ids | {"image_name": "1.png", "token": "h4sTqXv9b2c"}, {}
 
 
 def session_headers(studio: RunningStudio) -> dict[str, str]:

@@ -1,16 +1,17 @@
-import { Badge, ColorSwatch, Drawer, Group, SegmentedControl, Select, Skeleton, Stack, Text, VisuallyHidden } from "@mantine/core";
+import { Badge, Button, ColorSwatch, Drawer, Group, SegmentedControl, Select, Skeleton, Stack, Text, VisuallyHidden } from "@mantine/core";
 import { IconPhotoOff } from "@tabler/icons-react";
 import { type ReactNode, useState } from "react";
 import { useLabels } from "@/api/labels";
 import { thumbnailAddress } from "@/components/addresses";
 import { Trouble } from "@/components/Trouble";
 import { count } from "@/components/words";
-import { type ChangedImage, type Difference, useDifference, useVersions } from "@/pages/train/datasets";
+import { type Change, type ChangedImage, useDifference, useVersions } from "@/pages/train/datasets";
 import type { Job } from "@/pages/train/jobs";
 import classes from "@/pages/train/train.module.css";
 
 const NOW = "now";
-const KINDS = ["added", "removed", "relabelled"] as const;
+const ALL = "all";
+const CHANGES: Change[] = ["added", "removed", "relabelled"];
 
 /** What became of the images and labels that a training learnt: until now, or until another version. */
 export function DatasetDrawer({ project, job, onClose }: { project: string; job: Job | null; onClose: () => void }) {
@@ -23,9 +24,11 @@ export function DatasetDrawer({ project, job, onClose }: { project: string; job:
 
 function Versions({ project, job, dataset }: { project: string; job: Job; dataset: string }) {
   const [to, setTo] = useState(NOW);
+  const [chosen, setChosen] = useState<Change | null>(null);
   const versions = useVersions(project, true).data ?? [];
-  const difference = useDifference(project, dataset, to === NOW ? null : to);
-  const others = versions.filter(({ id }) => id !== dataset);
+  const difference = useDifference(project, dataset, to === NOW ? null : to, chosen);
+  const counts = difference.data?.pages[0];
+  const all = counts ? counts.added + counts.removed + counts.relabelled : 0;
   const date = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "short" });
   return (
     <Stack>
@@ -37,53 +40,52 @@ function Versions({ project, job, dataset }: { project: string; job: Job; datase
         label="Compare with"
         data={[
           { value: NOW, label: "The project as it is now" },
-          ...others.map(({ id, created_at, images, trainings }) => ({
-            value: id,
-            label: `${date.format(new Date(created_at))} · ${count(images, "image")}${trainings[0] ? ` · ${trainings[0].name}` : ""}`,
-          })),
+          ...versions
+            .filter(({ id }) => id !== dataset)
+            .map(({ id, created_at, images, trainings }) => ({
+              value: id,
+              label: `${date.format(new Date(created_at))} · ${count(images, "image")}${trainings[0] ? ` · ${trainings[0].name}` : ""}`,
+            })),
         ]}
         value={to}
         allowDeselect={false}
-        onChange={(value) => setTo(value ?? NOW)}
+        onChange={(value) => {
+          setTo(value ?? NOW);
+          setChosen(null);
+        }}
       />
       {difference.isPending && <Skeleton h={160} aria-label="Loading" />}
       {difference.isError && <Trouble error={difference.error} retry={() => void difference.refetch()} />}
-      {difference.data && <Changes project={project} difference={difference.data} />}
-    </Stack>
-  );
-}
-
-function Changes({ project, difference }: { project: string; difference: Difference }) {
-  const first = KINDS.find((kind) => difference[`${kind}_count`] > 0);
-  const [chosen, setChosen] = useState<(typeof KINDS)[number] | undefined>(undefined);
-  const kind = chosen && difference[`${chosen}_count`] > 0 ? chosen : first;
-  if (!kind) return <Text c="dimmed" size="sm">Nothing has changed: the same images with the same labels.</Text>;
-  const images = difference[kind];
-  const more = difference[`${kind}_count`] - images.length;
-  return (
-    <Stack gap="sm">
-      <SegmentedControl
-        fullWidth
-        aria-label="What changed"
-        value={kind}
-        onChange={(value) => setChosen(value as typeof kind)}
-        data={KINDS.map((value) => ({ value, label: `${difference[`${value}_count`].toLocaleString("en")} ${value}`, disabled: difference[`${value}_count`] === 0 }))}
-      />
-      <ul className={classes.changes}>
-        {images.map((image) => (
-          <Change key={image.image} project={project} image={image} />
-        ))}
-      </ul>
-      {more > 0 && (
-        <Text size="sm" c="dimmed">
-          and {more.toLocaleString("en")} more
+      {counts && all === 0 && (
+        <Text c="dimmed" size="sm">
+          Nothing has changed: the same images with the same labels.
         </Text>
+      )}
+      {counts && all > 0 && (
+        <SegmentedControl
+          fullWidth
+          aria-label="What changed"
+          value={chosen ?? ALL}
+          onChange={(value) => setChosen(value === ALL ? null : (value as Change))}
+          data={[
+            { value: ALL, label: `All ${all.toLocaleString("en")}` },
+            ...CHANGES.map((value) => ({ value, label: `${counts[value].toLocaleString("en")} ${value}`, disabled: counts[value] === 0 })),
+          ]}
+        />
+      )}
+      <ul className={classes.changes}>
+        {difference.data?.pages.flatMap(({ images }) => images).map((image) => <Changed key={image.image} project={project} image={image} />)}
+      </ul>
+      {difference.hasNextPage && (
+        <Button variant="default" loading={difference.isFetchingNextPage} onClick={() => void difference.fetchNextPage()}>
+          Show more
+        </Button>
       )}
     </Stack>
   );
 }
 
-function Change({ project, image: { image, before, after } }: { project: string; image: ChangedImage }) {
+function Changed({ project, image: { image, before, after } }: { project: string; image: ChangedImage }) {
   const [isMissing, setMissing] = useState(false);
   const both = [...new Set([...(before ?? []), ...(after ?? [])])];
   return (
@@ -117,7 +119,7 @@ function Quiet({ children }: { children: ReactNode }) {
   );
 }
 
-const CHANGES = { off: "taken off", on: "put on" };
+const WORDS = { off: "taken off", on: "put on" };
 
 /** change: what became of the label since; null where it was and is there. */
 function LabelBadge({ project, name, change }: { project: string; name: string; change: "off" | "on" | null }) {
@@ -130,12 +132,12 @@ function LabelBadge({ project, name, change }: { project: string; name: string; 
       tt="none"
       maw="100%"
       td={change === "off" ? "line-through" : undefined}
-      title={change ? `${name}: ${CHANGES[change]}` : name}
+      title={change ? `${name}: ${WORDS[change]}` : name}
       leftSection={<ColorSwatch component="span" size={8} withShadow={false} color={colour} />}
     >
       {change === "on" && "+ "}
       {name}
-      {change && <VisuallyHidden component="span"> ({CHANGES[change]})</VisuallyHidden>}
+      {change && <VisuallyHidden component="span"> ({WORDS[change]})</VisuallyHidden>}
     </Badge>
   );
 }
