@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bundle.image_limits import ImageLimits
 from bundle.preprocess import preprocess
 from studio.errors import NotFound
-from studio.similarity.vectors import directions
+from trainer.directions import directions
 from trainer.feature_cache import DIGEST_BYTES
 from trainer.feature_index import FeatureIndex, read_index
 

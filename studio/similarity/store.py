@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from studio.database.tables import images
-from studio.similarity.vectors import LENGTH, directions
 from trainer.data.fingerprint import FINGERPRINT_BYTES
+from trainer.directions import LENGTH, directions
 from trainer.feature_cache import FeatureCache
 from trainer.feature_index import read_index
 

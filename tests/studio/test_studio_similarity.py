@@ -30,8 +30,8 @@ from studio.similarity.encode import ImageEncoder
 from studio.similarity.neighbours import Neighbours, find_neighbours
 from studio.similarity.search import best
 from studio.similarity.store import FeatureStore, ProjectFeatures
-from studio.similarity.vectors import LENGTH, directions
 from trainer.data.fingerprint import FINGERPRINT_BYTES
+from trainer.directions import LENGTH, directions
 
 PHOTOS = DATASETS / "trashnet_256.zip"
 
@@ -169,8 +169,10 @@ def test_a_changed_photo_is_the_most_alike(known: tuple[Workplace, dict[str, str
 @pytest.mark.slow
 def test_near_duplicates_are_the_changed_photos_and_no_others(known: tuple[Workplace, dict[str, str]]) -> None:
     work, ids = known
-    (label_id,) = work.add_labels("bin")
-    work.label([ids["glass0.jpg"]], label_id)
+    bin_id, cup_id = work.add_labels("bin", "cup")
+    work.label([ids["glass0-half.jpg"]], bin_id)
+    work.label([ids["glass0-crop.jpg"]], cup_id)
+    work.label([ids["metal0-half.jpg"]], bin_id)
     told = work.caller.get(f"{work.path}/near-duplicates?threshold=0.98")
     assert (told["state"], told["count"]) == ("ready", 4)
     for group in told["groups"]:
@@ -179,6 +181,8 @@ def test_near_duplicates_are_the_changed_photos_and_no_others(known: tuple[Workp
         assert names <= {f"{label}0.jpg", *(f"{label}0-{change}.jpg" for change in CHANGES)}
         assert len(names) >= 3
         assert group["disagree"] is (label == "glass")
+        if label == "metal":
+            assert group["images"][0]["name"] == "metal0-half.jpg"  # the labelled one stays, small as it is
     assert told["spare"] == sum(len(group["images"]) - 1 for group in told["groups"])
 
 
