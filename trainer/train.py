@@ -103,6 +103,7 @@ def train(
             sha256=table.sha256,
             fingerprints=table.fingerprints,
             unreadable=table.unreadable,
+            features=table.features if frozen else None,
             seed=recipe.seed,
             **choices,
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 from shape_pictures import write_class_folders, write_tagged
 
 from bundle.keys import SigningKey
@@ -95,6 +96,19 @@ def test_one_validation_image_is_enough(train_shapes: TrainShapes, tmp_path: Pat
     outcome = train_shapes("run", validation_list=str(names))
     assert_consistent(outcome.run)
     assert (outcome.run.snapshot().splits == 1).sum() == 1
+
+
+def test_a_mirror_image_across_the_split_is_found_by_the_features_and_told(
+    train_shapes: TrainShapes, tmp_path: Path
+) -> None:
+    images = write_class_folders(tmp_path / "images", {"blue": 6, "red": 6})
+    with Image.open(images / "blue/03.png") as image:
+        ImageOps.mirror(image).save(images / "blue/turned.png")
+    names = tmp_path / "validation.txt"
+    names.write_text("blue/turned.png\n")
+    snapshot = train_shapes("run", images=str(images), validation_list=str(names), epochs=1).run.snapshot()
+    told = {warning.code: warning.items for warning in snapshot.warnings}
+    assert told["likely_leaks"] == ("blue/turned.png (validation) ~ blue/03.png (train)",)
 
 
 def test_a_class_of_a_single_image_takes_part(train_shapes: TrainShapes, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@
 | label_spelling | labels that differ only in case or spaces |
 | conflicting_labels | equal files under different labels |
 | leaks | images of the validation or test set that look like images of another set |
+| likely_leaks | more of them, by the features: crops, mirror images, scenes photographed again |
 | no_training, no_validation | a label that a split has no image of, or a split without images |
 | large_group | so many images look the same that the split is lopsided |
 
@@ -19,18 +20,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.findings import DatasetWarning, number, some
+from trainer.data.look_alikes import find_look_alikes
 from trainer.data.split import SPLITS
 from trainer.data.stratify import TEST, TRAIN, VALIDATION
+from trainer.directions import LENGTH, directions
 
 FEW_IMAGES: Final = 15
 IMBALANCE: Final = 10
 LARGE_GROUP_SHARE: Final = 0.2
+_AT_ONCE: Final = 2048  # rows of features: the table may be larger than memory
 
 Rows = NDArray[np.int64]
 
@@ -118,6 +122,42 @@ def check_splits(
         yield DatasetWarning("large_group", message, alike)
 
 
+def check_look_alikes(
+    paths: Sequence[str],
+    label_matrix: NDArray[np.bool_],
+    groups: Rows,
+    splits: NDArray[np.int8],
+    features: NDArray[Any],
+    fingerprints: NDArray[np.uint8],
+    rows: Rows,
+) -> Iterator[DatasetWarning]:
+    """A warning on leaks that the groups miss. Only images of the same labels are compared: others flatter nothing.
+
+    features: (F, D), fingerprints: (F, B); rows: (N,) where each of the N images stands in them.
+    """
+    seen = np.zeros((len(SPLITS), int(groups.max(initial=-1)) + 1), np.bool_)
+    seen[splits, groups] = True
+    vectors = np.empty((len(rows), LENGTH), np.float32)
+    for start in range(0, len(rows), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        vectors[part] = directions(features[rows[part]])
+    prints = fingerprints[rows]
+    kinds = np.unique(label_matrix, axis=0, return_inverse=True)[1].ravel()
+    leaks: list[str] = []
+    for code in (VALIDATION, TEST):
+        told = seen[:code, groups].any(axis=0)  # (N,) what `_leaks` tells of
+        asked = np.flatnonzero((splits == code) & ~told)
+        for row, twin in find_look_alikes(vectors, prints, kinds, asked, np.flatnonzero(splits < code)):
+            leaks.append(_pair(paths, splits, row, twin))
+    if leaks:
+        message = (
+            f"{number(len(leaks), 'validation or test image')} that may show what one of another set shows (cropped,"
+            f" mirrored, photographed again), so that figures may flatter: {some(leaks, 2)}. Look at them, and keep"
+            " look-alikes on one side by lists."
+        )
+        yield DatasetWarning("likely_leaks", message, tuple(leaks))
+
+
 def _leaks(paths: Sequence[str], groups: Rows, splits: NDArray[np.int8]) -> Iterator[str]:
     """ "b.jpg (validation) ~ a.jpg (train)" for each validation or test row with a look-alike in an earlier split."""
     first = np.full((int(groups.max(initial=-1)) + 1, len(SPLITS)), -1)  # (groups, 3): a row of each split
@@ -127,5 +167,9 @@ def _leaks(paths: Sequence[str], groups: Rows, splits: NDArray[np.int8]) -> Iter
             for other in others:
                 twin = int(first[groups[row], other])
                 if twin >= 0:
-                    yield f"{paths[row]} ({SPLITS[code]}) ~ {paths[twin]} ({SPLITS[other]})"
+                    yield _pair(paths, splits, row, twin)
                     break
+
+
+def _pair(paths: Sequence[str], splits: NDArray[np.int8], row: int, twin: int) -> str:
+    return f"{paths[row]} ({SPLITS[splits[row]]}) ~ {paths[twin]} ({SPLITS[splits[twin]]})"

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from bundle.files import atomic_file
 from bundle.manifest import Task
-from trainer.data.checks import check_equal_files, check_labels, check_splits
+from trainer.data.checks import check_equal_files, check_labels, check_look_alikes, check_splits
 from trainer.data.duplicates import near_duplicate_groups
 from trainer.data.findings import DatasetWarning, SkippedFile, number, some
 from trainer.data.folders import natural_key
@@ -179,6 +179,7 @@ def build_snapshot(
     sha256: Sequence[str],
     fingerprints: NDArray[np.uint8],
     unreadable: Mapping[str, str],
+    features: NDArray[Any] | None = None,
     validation_fraction: float = 0.2,
     validation_list: Collection[str] | None = None,
     test_list: Collection[str] | None = None,
@@ -189,6 +190,8 @@ def build_snapshot(
 
     sha256, fingerprints: one for each of `dataset.files`, in their order; (F,) and (F, FINGERPRINT_BYTES) uint8.
     unreadable: path -> reason; whatever stands in their rows is ignored.
+    features: (F, D) of a frozen backbone, to look for more look-alikes. Only a warning comes of it: the same images are
+    split in the same way whatever backbone is taken.
     validation_list, test_list: names as `read_split_list` gives them; each replaces its fraction and any split that
     folders or label file declare.  seed: of the fractions' draw.
     Raises EmptyDataset if nothing can be read, TooFewLabels, SplitError (a list names nothing, leaves nothing).
@@ -241,6 +244,9 @@ def build_snapshot(
     warnings += check_labels(labels, matrix)
     warnings += check_equal_files(paths, digests, matrix)
     warnings += check_splits(paths, labels, matrix, groups, splits)
+    if features is not None:
+        rows = np.asarray(kept)[order]
+        warnings += check_look_alikes(paths, matrix, groups, splits, features, fingerprints, rows)
     return Snapshot(
         root=str(dataset.root),
         task=dataset.task,
