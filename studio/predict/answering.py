@@ -15,6 +15,7 @@ from studio.errors import Invalid
 from studio.images.archives import Entry
 
 TOGETHER: Final = 8
+EVERY: Final = "*"  # label
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ def answer_all(model: ServedModel, entries: Iterable[Entry], deadline: float | N
 
 
 def chosen_thresholds(manifest: Manifest, given: Iterable[str]) -> tuple[float, ...] | None:
-    """One a label in the manifest's order. given: `label:0.5`; other labels keep theirs. None where nothing is given.
+    """One a label in the manifest's order. given: `label:0.5`, or `*:0.5` for all; other labels keep theirs.
 
-    Raises Invalid.
+    None where nothing is given. Raises Invalid.
     """
     values = dict(zip(manifest.labels, manifest.thresholds, strict=True))
     changed = False
@@ -58,10 +59,10 @@ def chosen_thresholds(manifest: Manifest, given: Iterable[str]) -> tuple[float, 
             value = float(number)
         except ValueError:
             value = -1.0
-        if label not in values or not 0 <= value <= 1:
+        if label not in {*values, EVERY} or not 0 <= value <= 1:
             raise Invalid(
                 f"threshold: expected `label:number`, a label of the model and a number from 0 to 1, found {text!r}."
             )
-        values[label] = value
+        values |= {label: value} if label in values else dict.fromkeys(values, value)
         changed = True
     return tuple(values.values()) if changed else None

@@ -24,14 +24,15 @@ ANSWER_EXAMPLE: Any = {
 
 class ModelQuery(In):
     choice: ModelChoice = Field(default="best", description="The one with the lowest validation loss, or the last.")
-    image: Annotated[list[PublicId], Field(max_length=1000)] = Field(
+    image: Annotated[list[PublicId], Field(max_length=100)] = Field(
         default=[], description="A stored image of the project in place of a body; several times for several."
     )
 
 
 class PredictQuery(ModelQuery):
-    threshold: Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=1000)] = Field(
-        default=[], description="`label:0.7`, in place of the saved one; several times for several labels."
+    threshold: Annotated[list[Annotated[str, Field(max_length=220)]], Field(max_length=100)] = Field(
+        default=[],
+        description="`label:0.7`, in place of the saved one; several times for several labels, `*:0.7` for all.",
     )
     top: int = Field(default=1000, ge=1, le=100_000, description="How many scores of an image to list.")
     format: Literal["json", "csv", "zip"] = Field(

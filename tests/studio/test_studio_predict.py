@@ -171,6 +171,8 @@ def test_thresholds_of_a_request_hold_for_it_alone(trained: tuple[Workplace, str
     assert with_all["labels"] == []
     assert [score["threshold"] for score in with_all["scores"]] == [1.0]
     assert ask(work, training, image)["results"][0] == before
+    every = ask(work, training, image, f"?threshold=*:0.75&threshold={top}:0.5")["results"][0]["scores"]
+    assert [score["threshold"] for score in every] == [0.5, 0.75, 0.75]
     for wrong in ("x:0.5", f"{top}:2", f"{top}:nan", top):
         refused = work.caller.refused("POST", f"{work.path}/models/{training}/predict?threshold={wrong}", data=image)
         assert refused == (400, "VALUE_INVALID"), wrong

@@ -30,12 +30,12 @@ const FORMATS = [
 export function Results({ asked, state, predictions, thresholds, colourOf }: Props) {
   const [view, setView] = useState<"cards" | "table">("cards");
   const { pictures, results, busy, trouble } = predictions;
+  const ready = state.models.find(({ choice }) => choice === asked.choice);
   const file = useMutation({
-    mutationFn: (format: (typeof FORMATS)[number]["format"]) => predictToFile(asked, pictures, thresholds, format),
+    mutationFn: (format: (typeof FORMATS)[number]["format"]) => predictToFile(asked, pictures, thresholds, ready?.labels.length ?? 0, format),
     onSuccess: (data, format) => saveFile(data, `${state.model}.${format}`),
   });
   const done = pictures.filter(({ id }) => results.has(id)).length;
-  const ready = state.models.find(({ choice }) => choice === asked.choice);
   return (
     <Stack gap="md">
       <Group justify="space-between" gap="sm">

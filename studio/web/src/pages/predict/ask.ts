@@ -34,13 +34,30 @@ export async function predict(asked: Asked, pictures: Picture[], signal: AbortSi
   return (answer as Schemas["PredictAnswer"]).results;
 }
 
-/** Everything in one file, made by the studio. */
+/** An image of the project as a file of this machine. */
+async function asFile({ project }: Asked, picture: Picture): Promise<Picture> {
+  if (!picture.image) return picture;
+  const path = { project, image: picture.image };
+  const data = await take(api.GET("/studio/v1/projects/{project}/images/{image}/file", { params: { path }, parseAs: "blob" }));
+  const name = picture.name || picture.image;
+  return { ...picture, name, image: undefined, file: new File([data], name) };
+}
+
+/** `*` where all labels have the same: an address has little room. labels: of the model. */
+function wordsOf(thresholds: Thresholds, labels: number): string[] {
+  const given = Object.entries(thresholds);
+  const same = given.length > 0 && given.length === labels && given.every(([, value]) => value === given[0]![1]);
+  return (same ? [["*", given[0]![1]] as const] : given).map(([label, value]) => `${label}:${value}`);
+}
+
+/** Everything in one file, made by the studio: of files, of which a request takes more than of images by their ids. */
 export async function predictToFile(
-  asked: Asked, pictures: Picture[], thresholds: Thresholds, format: "json" | "csv" | "zip",
+  asked: Asked, pictures: Picture[], thresholds: Thresholds, labels: number, format: "json" | "csv" | "zip",
 ): Promise<Blob> {
-  const threshold = Object.entries(thresholds).map(([label, value]) => `${label}:${value}`);
-  const query = { choice: asked.choice, image: imagesOf(pictures), threshold, format };
-  return take(api.POST(PREDICT, { params: { path: pathOf(asked), query }, ...bodyOf(pictures), parseAs: "blob" }));
+  const threshold = wordsOf(thresholds, labels);
+  const query = { choice: asked.choice, threshold, format };
+  const files = await Promise.all(pictures.map((picture) => asFile(asked, picture)));
+  return take(api.POST(PREDICT, { params: { path: pathOf(asked), query }, ...bodyOf(files), parseAs: "blob" }));
 }
 
 export async function heatmap(asked: Asked, picture: Picture, label: string, signal: AbortSignal) {
