@@ -33,7 +33,8 @@ def chromium() -> Iterator[playwright.Browser]:
 
 @contextmanager
 def watched_page(browser: playwright.Browser, url: str, origin: str, **options: Any) -> Iterator[playwright.Page]:
-    """The page at an address. Fails at the end for errors in scripts, refused styles, and requests to elsewhere.
+    """The page at an address. Fails at the end for errors in scripts, whatever they or the browser complain of, refused
+    styles, and requests to elsewhere. An answer that says no, or does not come, is none of that.
 
     options: of the browser's context, like viewport and color_scheme.
     """
@@ -41,13 +42,18 @@ def watched_page(browser: playwright.Browser, url: str, origin: str, **options: 
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
+    page.on("console", lambda line: problems.append(line.text) if _is_complaint(line.type, line.text) else None)
     own = (origin, "blob:")
     page.on("request", lambda request: None if request.url.startswith(own) else problems.append(request.url))
     page.goto(url)
     yield page
     context.close()
     assert problems == []
+
+
+def _is_complaint(kind: str, text: str) -> bool:
+    refused = "Content Security Policy" in text
+    return refused or (kind == "error" and not text.startswith("Failed to load resource"))
 
 
 def image(name: str, data: bytes) -> playwright.FilePayload:

@@ -17,7 +17,7 @@ from running_studio import RunningStudio, running_studio
 PAGES = "ONSIGHT_STUDIO_PAGES_FOLDER"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: while it runs, no other event loop can, neither a browser's nor a client's
 def browser() -> Iterator[playwright.Browser]:
     with chromium() as browser:
         yield browser
