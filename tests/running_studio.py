@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 READY_WITHIN_S = 120
+PAGES = "ONSIGHT_STUDIO_PAGES_FOLDER"  # of another build than the tree's own
 EMAIL = "admin@example.org"
 PASSWORD = "correct horse battery"
 
@@ -48,7 +49,7 @@ class RunningStudio:
 
     def start(self) -> None:
         """And wait until it answers."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("ONSIGHT_")}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("ONSIGHT_") or k == PAGES}
         environment |= {"ONSIGHT_HOME": str(self.home), "ONSIGHT_STUDIO_JOB_WORKERS": "0"}
         environment |= {"ONSIGHT_STUDIO_INDEX_IMAGES": "false", **self.environment}
         with self.log.open("ab") as log:

@@ -95,8 +95,10 @@ class GroupsQuery(In):
 
 
 class DuplicateGroup(Out):
-    images: list[Alike] = Field(description="the largest picture first, which is the one to keep; 200 at most")
-    disagree: bool = Field(description="whether their labels differ")
+    images: list[Alike] = Field(
+        description="labelled ones first, then by size: the first is the one to keep; 200 at most"
+    )
+    disagree: bool = Field(description="whether they have different labels")
 
 
 class DuplicateGroups(Out):
@@ -319,7 +321,7 @@ def _rounded(score: np.float32) -> float:
 def _group(connection: Connection, found: ProjectFeatures, rows: NDArray[np.int64]) -> DuplicateGroup:
     centre = found.vectors[rows].mean(axis=0)
     told = _told(connection, found, rows[:200].tolist())
-    by_size = sorted(told, key=lambda row: (-told[row][2], row))
+    by_size = sorted(told, key=lambda row: (not told[row][1], -told[row][2], row))
     shown = [
         Alike(
             image=found.public_ids[row], name=told[row][0], labels=told[row][1],
@@ -327,7 +329,7 @@ def _group(connection: Connection, found: ProjectFeatures, rows: NDArray[np.int6
         )
         for row in by_size
     ]  # fmt: skip
-    return DuplicateGroup(images=shown, disagree=len({tuple(each.labels) for each in shown}) > 1)
+    return DuplicateGroup(images=shown, disagree=len({tuple(each.labels) for each in shown if each.labels}) > 1)
 
 
 def _told(connection: Connection, found: ProjectFeatures, rows: list[int]) -> dict[int, tuple[str, list[str], int]]:
