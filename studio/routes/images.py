@@ -208,7 +208,7 @@ def page_starts(project: str) -> PageStarts:
                 " `Accept: application/x-ndjson`"),
     ))},
     problems=("BODY_BROKEN", "BODY_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "FORM_FILES", "PARAMETER_INVALID",
-              "VALUE_INVALID", "UPLOAD_BROKEN", "STORAGE_FULL"),
+              "VALUE_INVALID", "UPLOAD_BROKEN", "TOO_MANY", "STORAGE_FULL"),
 )  # fmt: skip
 def upload(project: str) -> Response:
     """Files, folders and zip archives. What cannot be read is reported, and the rest is kept.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from flask import Request
 from gunicorn.http.errors import ParseException
@@ -24,11 +24,10 @@ from studio.images.archives import (
     is_safe_name,
     read_zip,
 )
+from studio.routes.form_files import MOST_FORM_FILES, FormFiles
 from studio.settings import StudioSettings
 
-MOST_FORM_FILES = 1000
 MOST_FIELD_BYTES = 1024 * 1024  # also of what the parser holds of a file: 64 KiB, and what it could not pass on yet
-IN_MEMORY_BYTES = 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -98,17 +97,12 @@ def _entry(name: str, stream: IO[bytes], settings: StudioSettings) -> Entry:
 
 
 def _parse(request: Request, settings: StudioSettings, open_files: ExitStack) -> Any:
-    folder = settings.incoming_folder
-
-    def spool(*_: Any, **__: Any) -> IO[bytes]:
-        return cast(
-            IO[bytes], open_files.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(folder)))
-        )
-
+    kept = FormFiles(settings.incoming_folder)
+    open_files.callback(kept.close)
     try:
         _, _, files = parse_form_data(
             request.environ,
-            stream_factory=spool,
+            stream_factory=kept.new_part,
             max_form_memory_size=MOST_FIELD_BYTES,
             max_content_length=settings.max_upload_bytes,
             silent=False,

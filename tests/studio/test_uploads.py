@@ -7,14 +7,19 @@ import io
 import json
 import stat
 import struct
+import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from flask import Request
 from PIL import Image
 from sqlalchemy import select
 from studio_rig import Rig, Workplace, picture, zipped
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import EnvironBuilder
 
 from bundle.image_limits import DEFAULT_LIMITS
 from studio.access.privileges import Privilege, ProjectRole
@@ -23,7 +28,10 @@ from studio.images.archives import ArchiveLimits, read_zip
 from studio.images.blobs import Blobs, FolderBlobs, RemoteBlobs
 from studio.images.orphans import remove_unneeded, sweep
 from studio.images.thumbnails import look_at
+from studio.routes.form_files import MOST_FORM_FILES
+from studio.routes.uploads import uploaded_entries
 
+DESCRIPTORS = Path("/proc/self/fd")
 LIMITS = ArchiveLimits(max_files=100, max_unpacked_bytes=10**9, max_entry_bytes=10**6)
 
 
@@ -383,6 +391,32 @@ def test_small_pictures_stay_their_size() -> None:
     look = look_at(picture(1, "JPEG", (4000, 2)), DEFAULT_LIMITS)
     assert (look.width, look.height) == (4000, 2)
     assert Image.open(io.BytesIO(look.thumbnail)).size == (256, 1)
+
+
+def test_a_form_of_many_large_files_takes_one_descriptor_and_little_memory(rig: Rig) -> None:
+    sizes = [900_000, 1_200_000] * 16
+    files = [FileStorage(io.BytesIO(number.to_bytes() * size), f"{number}.png") for number, size in enumerate(sizes)]
+    builder = EnvironBuilder("/", method="POST", data={"file": files})
+    request, before = Request(builder.get_environ()), len(list(DESCRIPTORS.iterdir()))
+    with ExitStack() as open_files:
+        tracemalloc.start()
+        entries = uploaded_entries(request, rig.parts.settings, open_files)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(list(DESCRIPTORS.iterdir())) <= before + 2
+        assert peak_bytes < 8_000_000
+        for number, entry in enumerate(entries):
+            assert (entry.name, entry.data) == (f"{number}.png", number.to_bytes() * sizes[number])
+    request.environ["wsgi.input"].close()
+    builder.close()
+    assert len(list(DESCRIPTORS.iterdir())) <= before
+
+
+def test_a_form_of_more_files_than_it_may_have_says_what_to_do(work: Workplace) -> None:
+    form = {"file": [(io.BytesIO(b"x"), f"{number}.png") for number in range(MOST_FORM_FILES + 1)]}
+    answer = work.caller.ask("POST", f"{work.path}/images", data=form)
+    assert (answer.status_code, answer.json["code"]) == (413, "TOO_MANY")  # type: ignore[index]
+    assert "zip" in answer.json["detail"]  # type: ignore[index]
 
 
 def test_a_file_of_a_form_may_hold_what_could_begin_a_boundary_anywhere(work: Workplace) -> None:
