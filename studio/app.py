@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from flask import Flask, Response, g, request
 from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter
 
 from server.openapi.writer import check_described
@@ -105,6 +106,9 @@ def create_app(parts: StudioContext) -> Flask:
     app.after_request(_finish)
     app.after_request(renew_session)
     mount_inference_api(app, parts, models)
+    if parts.settings.trusted_proxies:
+        hops = parts.settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=0, x_host=0)  # type: ignore[method-assign]
     return app
 
 

@@ -9,6 +9,7 @@ OnsightError (bundle/errors.py)
     ├── Unauthorised      nobody knows the caller: no session, no token, a wrong password
     ├── Forbidden         the caller may not, whatever they send
     ├── TooMany           more than a limit of this install allows
+    ├── Busy              too many ask for the same at once; later it will do
     └── UploadBroken      an archive that cannot be read at all
 
 `studio/routes/problems.py` says which status each becomes. `code` is stable, for machines.
@@ -53,6 +54,10 @@ class Forbidden(StudioError):
 
 class TooMany(StudioError):
     code = "TOO_MANY"
+
+
+class Busy(StudioError):
+    code = "BUSY"
 
 
 class UploadBroken(StudioError):

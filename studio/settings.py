@@ -49,6 +49,13 @@ class StudioSettings(BaseSettings):
         description="How people reach the studio, for links: `https://studio.example.org`. With `https` cookies are"
         " sent over TLS alone. Default: host and port, by HTTP.",
     )
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description="Proxies before the studio, each of which adds whom it heard from to `X-Forwarded-For`. So many"
+        " entries from its end are believed when wrong passwords are counted by address, and in the audit log.",
+    )
     workers: int = Field(
         default=1,
         ge=1,

@@ -101,7 +101,9 @@ def project() -> Project:
 def actor() -> Actor:
     """Who asks, for the audit log."""
     known: Principal | None = g.get("principal")
-    return Actor(None if known is None else known.user_id, request.remote_addr or "", g.request_id, context().now())
+    return Actor(
+        None if known is None else known.user_id, (request.remote_addr or "")[:64], g.request_id, context().now()
+    )
 
 
 def renewed_session() -> str | None:

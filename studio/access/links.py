@@ -30,6 +30,13 @@ def new_password_secret(connection: Connection, user_id: int, now: datetime, lif
     return _add(connection, user_id, now, lifetime)
 
 
+def check_setup_secret(connection: Connection, secret: str, now: datetime) -> None:
+    """Raises Forbidden as `use_setup_secret` would; the link goes on working."""
+    works = (links.c.sha256 == digest(secret)) & links.c.user_id.is_(None) & (links.c.expires_at > now)
+    if connection.scalar(select(links.c.id).where(works)) is None or not there_is_none(connection):
+        raise _no_setup_link()
+
+
 def use_setup_secret(connection: Connection, secret: str, now: datetime) -> None:
     """Raises Forbidden unless it is the one of the latest start, and there is no user yet."""
     used = connection.execute(
@@ -38,11 +45,7 @@ def use_setup_secret(connection: Connection, secret: str, now: datetime) -> None
         .returning(links.c.id)
     ).one_or_none()
     if used is None or not there_is_none(connection):
-        raise Forbidden(
-            "This link is not, or no longer, the one that sets up this studio. Start it again: it prints a new one as"
-            " long as there is no user.",
-            "LINK_INVALID",
-        )
+        raise _no_setup_link()
 
 
 def user_of_password_secret(connection: Connection, secret: str, now: datetime) -> Row[Any]:
@@ -57,6 +60,14 @@ def use_password_secret(connection: Connection, secret: str, now: datetime) -> R
         delete(links).where(links.c.sha256 == digest(secret), links.c.expires_at > now).returning(links.c.user_id)
     ).one_or_none()
     return _user_of(connection, used)
+
+
+def _no_setup_link() -> Forbidden:
+    return Forbidden(
+        "This link is not, or no longer, the one that sets up this studio. Start it again: it prints a new one as"
+        " long as there is no user.",
+        "LINK_INVALID",
+    )
 
 
 def _user_of(connection: Connection, link: Row[Any] | None) -> Row[Any]:

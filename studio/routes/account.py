@@ -15,7 +15,12 @@ from server.problems import Problem
 from studio.access import audit
 from studio.access.audit import Actor
 from studio.access.guard import actor, by_session, principal, public, signed_in
-from studio.access.links import use_password_secret, use_setup_secret, user_of_password_secret
+from studio.access.links import (
+    check_setup_secret,
+    use_password_secret,
+    use_setup_secret,
+    user_of_password_secret,
+)
 from studio.access.passwords import hash_password, is_outdated, verify_password
 from studio.access.principal import Principal
 from studio.access.privileges import InstallRole
@@ -118,6 +123,8 @@ def start() -> Start:
 def set_up() -> Response:
     """Make the first user, an admin, with the link that the studio printed at its start."""
     given, parts, now = read_model(SetUp), context(), context().now()
+    with parts.database.reading() as connection:  # before anything is hashed, which is dear
+        check_setup_secret(connection, given.secret, now)
     hashed = hash_password(given.password)
     with parts.database.writing() as connection:
         use_setup_secret(connection, given.secret, now)
@@ -150,6 +157,8 @@ def look_at_link() -> LinkOwner:
 def choose_password() -> Response:
     """Use the one-time link of an invitation or a new password. All sessions of the user end, and one begins."""
     given, parts = read_model(ChosenPassword), context()
+    with parts.database.reading() as connection:  # before anything is hashed, which is dear
+        user_of_password_secret(connection, given.secret, parts.now())
     hashed = hash_password(given.password)
     with parts.database.writing() as connection:
         user = use_password_secret(connection, given.secret, parts.now())

@@ -11,7 +11,7 @@ from licenses.errors import EXIT_CODES
 from server.openapi.problems import IMAGE, Meaning
 from server.openapi.problems import PROBLEMS as SERVER_PROBLEMS
 from server.problems import StatusTable
-from studio.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthorised, UploadBroken
+from studio.errors import Busy, Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthorised, UploadBroken
 
 STATUS_OF: StatusTable = (
     (NotFound, HTTPStatus.NOT_FOUND),
@@ -20,6 +20,7 @@ STATUS_OF: StatusTable = (
     (Unauthorised, HTTPStatus.UNAUTHORIZED),
     (Forbidden, HTTPStatus.FORBIDDEN),
     (TooMany, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (Busy, HTTPStatus.SERVICE_UNAVAILABLE),
     (UploadBroken, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
 
@@ -76,7 +77,7 @@ PROBLEMS: dict[str, Meaning] = _SHARED | {
     "UPLOAD_BROKEN": Meaning((422,), "The archive or the label file cannot be read at all; `detail` says why."),
     "TRY_LATER": Meaning((429,), "Too many wrong passwords for this address; try again after Retry-After."),
     "STORAGE_FULL": Meaning((507,), "The disk is full; nothing of this was kept."),
-    "BUSY": Meaning((503,), "The database does not answer, or is busy; try again after Retry-After."),
+    "BUSY": Meaning((503,), "The database, or whatever checks passwords, is busy; try again after Retry-After."),
 }
 
 TRANSPORT = ("ADDRESS_INVALID", "HTTP_INVALID", "BAD_REQUEST", "INTERNAL", "BUSY")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +14,7 @@ from studio_rig import Rig
 from studio.access import passwords
 from studio.access.links import new_setup_secret
 from studio.access.privileges import InstallRole, Privilege, ProjectRole, Scope
-from studio.database.tables import api_tokens, links, sessions, users
+from studio.database.tables import api_tokens, audit, links, sessions, users
 
 V1 = "/studio/v1"
 PASSWORD = "correct horse battery"
@@ -67,6 +69,43 @@ def test_of_many_who_use_the_first_link_at_once_one_gets_in(rig: Rig) -> None:
     assert statuses == [200] + [403] * 5
     with rig.parts.database.reading() as connection:
         assert len(connection.execute(select(users)).all()) == 1
+
+
+def test_a_link_that_does_not_work_costs_no_hash(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hash_password(password: str) -> str:
+        raise AssertionError("hashed before the link was looked at")
+
+    monkeypatch.setattr("studio.routes.account.hash_password", hash_password)
+    setup_secret(rig)
+    for path, body in (("setup", set_up(rig, "wrong")), ("password", {"secret": "wrong", "password": PASSWORD})):
+        assert rig.nobody().refused("POST", f"{V1}/{path}", json=body) == (403, "LINK_INVALID")
+
+
+def test_who_waits_too_long_for_a_password_to_be_checked_is_told_to_come_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "WAIT_S", 0.01)
+    turns = threading.BoundedSemaphore(1)
+    turns.acquire()
+    monkeypatch.setattr(passwords, "_turn", turns)
+    body = {"email": "ada@example.org", "password": PASSWORD}
+    answer = rig.nobody().ask("POST", f"{V1}/session", json=body)
+    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "BUSY", "1")  # type: ignore[index]
+    turns.release()
+    assert rig.nobody().refused("POST", f"{V1}/session", json=body) == (401, "PASSWORD_WRONG")
+
+
+@pytest.mark.parametrize(("hops", "address"), [(0, "10.0.0.1"), (1, "192.0.2.7"), (2, "198.51.100.9")])
+def test_an_address_is_the_one_that_as_many_proxies_as_are_trusted_tell(rig: Rig, hops: int, address: str) -> None:
+    settings = rig.parts.settings.model_copy(update={"trusted_proxies": hops})
+    behind = Rig(replace(rig.parts, settings=settings), rig.clock)
+    body = {"email": "ada@example.org", "password": PASSWORD}
+    behind.nobody().ask(
+        "POST", f"{V1}/session", json=body, environ_base={"REMOTE_ADDR": "10.0.0.1"},
+        headers={"X-Forwarded-For": "203.0.113.5, 198.51.100.9, 192.0.2.7"},
+    )  # fmt: skip
+    with rig.parts.database.reading() as connection:
+        assert connection.scalar(select(audit.c.address)) == address
 
 
 def test_a_link_that_is_too_old_is_refused(rig: Rig) -> None:
