@@ -7,6 +7,7 @@ import { Trouble } from "@/components/Trouble";
 import { count } from "@/components/words";
 import { Notes } from "@/pages/model/Notes";
 import { SaveBar } from "@/pages/model/SaveBar";
+import { SinceTrained } from "@/pages/model/SinceTrained";
 import { SPLIT_ABOUT, SPLIT_WORDS, TASK_WORDS, type Split } from "@/pages/model/terms";
 import { type Choice, type Looked, useFacts, useLook, useMeasured, useModelRoute, useTrial } from "@/pages/model/useModel";
 
@@ -55,6 +56,7 @@ function Model({ facts, onChoice }: { facts: NonNullable<ReturnType<typeof useFa
           <Group gap="xs" component="span">
             <Badge variant="light">{TASK_WORDS[facts.task]}</Badge>
             {count(facts.labels.length, "label")}
+            <SinceTrained project={project} job={job} />
             {facts.saved && <Badge color="teal" variant="light">Own thresholds</Badge>}
           </Group>
         }

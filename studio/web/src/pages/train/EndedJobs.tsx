@@ -5,11 +5,11 @@ import {
 import { useState } from "react";
 import { Link } from "react-router";
 import { confirm } from "@/components/confirm";
+import { DatasetDrawer } from "@/components/DatasetDrawer";
 import { Moment } from "@/components/Moment";
 import { Panel } from "@/components/Panel";
 import { Trouble } from "@/components/Trouble";
 import { count, duration, percent } from "@/components/words";
-import { DatasetDrawer } from "@/pages/train/DatasetDrawer";
 import { JobLog } from "@/pages/train/JobLog";
 import { type Job, useDelete, useEnded, useResume } from "@/pages/train/jobs";
 import classes from "@/pages/train/train.module.css";

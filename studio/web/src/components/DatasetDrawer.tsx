@@ -1,13 +1,15 @@
 import { Badge, Button, ColorSwatch, Drawer, Group, SegmentedControl, Select, Skeleton, Stack, Text, VisuallyHidden } from "@mantine/core";
 import { IconPhotoOff } from "@tabler/icons-react";
 import { type ReactNode, useState } from "react";
+import type { Schemas } from "@/api/client";
 import { useLabels } from "@/api/labels";
 import { thumbnailAddress } from "@/components/addresses";
 import { Trouble } from "@/components/Trouble";
 import { count } from "@/components/words";
-import { type Change, type ChangedImage, useDifference, useVersions } from "@/pages/train/datasets";
-import type { Job } from "@/pages/train/jobs";
-import classes from "@/pages/train/train.module.css";
+import { type Change, type ChangedImage, useDifference, useVersions } from "@/api/datasets";
+import classes from "@/components/dataset.module.css";
+
+type Job = Schemas["Job"];
 
 const NOW = "now";
 const ALL = "all";
