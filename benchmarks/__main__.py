@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("decode", "extraction", "snapshot", "quality", "int8", "variants", "studio", "serving")
+BENCHMARKS = ("decode", "extraction", "snapshot", "near_duplicates", "quality", "int8", "variants", "studio", "serving")
 
 failed = []
 for name in BENCHMARKS:

@@ -23,7 +23,7 @@ from trainer.data.fingerprint import HASH_BYTES, THUMBNAIL_SIDE
 
 Rows = NDArray[np.int64]
 
-PROPOSED: Final = 0.94  # cosine of `trainer.directions`
+PROPOSED: Final = 0.97  # cosine of `trainer.directions`
 CONFIRMED: Final = 0.97  # correlation of aligned thumbnails
 NEAREST: Final = 8
 _SCALES: Final = (0.95, 0.9, 0.85, 0.8)
@@ -41,20 +41,19 @@ def find_look_alikes(
     kinds: (N,) numbers; only rows of equal ones are compared.  asked, others: row numbers without a common one.
     """
     pairs: list[tuple[int, int]] = []
-    if not len(others):
-        return pairs
-    there, their_kinds = vectors[others], kinds[others]
-    for start in range(0, len(asked), _BLOCK):
-        rows = asked[start : start + _BLOCK]
-        cosines = vectors[rows] @ there.T  # (B,L) -> (B,O)
-        cosines[kinds[rows][:, None] != their_kinds] = -1
-        ones, twins, nearness = _nearest(cosines)
-        same = aligned_correlation(fingerprints[rows[ones]], fingerprints[others[twins]]) >= CONFIRMED
-        ones, twins, nearness = ones[same], twins[same], nearness[same]
-        order = np.lexsort((twins, -nearness, ones))
-        first = order[np.flatnonzero(np.diff(ones[order], prepend=-1))]
-        pairs += zip(rows[ones[first]].tolist(), others[twins[first]].tolist(), strict=True)
-    return pairs
+    for kind in np.unique(kinds[asked]).tolist():
+        own, twins_of_kind = asked[kinds[asked] == kind], others[kinds[others] == kind]
+        there = vectors[twins_of_kind]
+        for start in range(0, len(own), _BLOCK):
+            rows = own[start : start + _BLOCK]
+            ones, twins, nearness = _nearest(vectors[rows] @ there.T)  # (B,L) -> (B,O)
+            ones, twins = rows[ones], twins_of_kind[twins]
+            same = aligned_correlation(fingerprints[ones], fingerprints[twins]) >= CONFIRMED
+            ones, twins, nearness = ones[same], twins[same], nearness[same]
+            order = np.lexsort((twins, -nearness, ones))
+            first = order[np.flatnonzero(np.diff(ones[order], prepend=-1))]
+            pairs += zip(ones[first].tolist(), twins[first].tolist(), strict=True)
+    return sorted(pairs)
 
 
 def aligned_correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float32]:

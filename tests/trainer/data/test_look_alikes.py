@@ -87,7 +87,7 @@ def unit(seed):
 def test_features_propose_and_thumbnails_decide():
     scene, other = smooth_picture(1), smooth_picture(2)
     base = unit(0)
-    vectors = np.stack([base, near(base, 0.99, 1), near(base, 0.98, 2), near(base, 0.97, 3), near(base, 0.90, 4)])
+    vectors = np.stack([base, near(base, 0.99, 1), near(base, 0.985, 2), near(base, 0.98, 3), near(base, 0.9, 4)])
     shown = [scene, other, ImageOps.mirror(scene), scene, scene]  # the second is near and shows something else
     prints = np.stack([look(image) for image in shown])
     kinds = np.zeros(5, np.int64)
