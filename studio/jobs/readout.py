@@ -7,21 +7,22 @@ by the last trainings of this install with the same network, where there are som
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from pydantic import Field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from bundle.manifest import Frozen, Task
-from studio.database.tables import jobs
+from studio.database.tables import images, jobs
 from studio.jobs.dataset import DatasetImage, images_now
 from studio.jobs.folder import JobFolder
 from studio.jobs.inputs import TrainingInput
 from studio.jobs.queue import Kind, State
-from trainer.data.checks import check_equal_files, check_labels
+from trainer.data.checks import check_labels
+from trainer.data.findings import some
 from trainer.recipe import Recipe
 from trainer.stage_defaults import WORK, batch_size_of, epochs_of, stages_of, steps_of
 
@@ -67,7 +68,8 @@ def read_out(connection: Connection, project_id: int, wanted: TrainingInput, job
     """Raises NotFound for a label that is not there."""
     unlabelled = wanted.unlabelled_as_negative
     found = images_now(connection, project_id, wanted.labels, unlabelled)
-    whole = images_now(connection, project_id, None, unlabelled=True)
+    of_project = select(func.count()).select_from(images).where(images.c.project_id == project_id)
+    left_out = int(connection.scalar(of_project) or 0) - len(found)
     names = sorted({label for image in found for label in image.labels}) if wanted.labels is None else wanted.labels
     task = wanted.task or (
         Task.MULTI_LABEL if unlabelled or any(len(image.labels) > 1 for image in found) else Task.SINGLE_LABEL
@@ -83,7 +85,7 @@ def read_out(connection: Connection, project_id: int, wanted: TrainingInput, job
     return ReadOut(
         task=task,
         images=len(found),
-        left_out=len(whole) - len(found),
+        left_out=left_out,
         labels=tuple(LabelShare(label=name, images=counts[name]) for name in names),
         train=train,
         validation=validation,
@@ -98,7 +100,7 @@ def read_out(connection: Connection, project_id: int, wanted: TrainingInput, job
             )
             for stage in stages_of(recipe)
         ),
-        warnings=tuple(_warnings(found, kept, tuple(names), task, wanted, len(whole) - len(found))),
+        warnings=tuple(_warnings(found, kept, counts, task, wanted, left_out)),
     )  # fmt: skip
 
 
@@ -112,11 +114,11 @@ def _sizes(found: Sequence[DatasetImage], wanted: TrainingInput) -> tuple[int, i
 
 
 def _warnings(
-    found: Sequence[DatasetImage], kept: Sequence[tuple[str, ...]], names: tuple[str, ...], task: Task,
+    found: Sequence[DatasetImage], kept: Sequence[tuple[str, ...]], counts: Mapping[str, int], task: Task,
     wanted: TrainingInput, left_out: int,
 ) -> list[Warned]:  # fmt: skip
     warned = []
-    present = [name for name in names if any(name in labels for labels in kept)]
+    present = sorted(counts)
     negatives = sum(not labels for labels in kept)
     if not found:
         warned.append(Warned(code="no_images", message="No image has one of these labels. Label some first."))
@@ -127,17 +129,22 @@ def _warnings(
     if left_out:
         text = f"{left_out:,} images of the project have none of these labels and take no part."
         warned.append(Warned(code="left_out", message=text))
+    bare = [name for name in wanted.labels or () if not counts.get(name)]
+    if found and bare:
+        text = (
+            f"No image has the {'label' if len(bare) == 1 else 'labels'} {some(bare, 10)}: the model will not know it."
+        )
+        warned.append(Warned(code="bare_labels", message=text))
     several = sum(len(image.labels) > 1 for image in found)
     if task is Task.SINGLE_LABEL and several:
         text = f"{several:,} images have several labels; of each the default label counts, else the first."
         warned.append(Warned(code="several_labels", message=text))
-    if present and found:
-        matrix = np.array([[name in labels for name in present] for labels in kept], np.bool_).reshape(-1, len(present))
-        for each in (
-            *check_labels(present, matrix),
-            *check_equal_files([image.image for image in found], [image.sha256 for image in found], matrix),
-        ):
-            warned.append(Warned(code=each.code, message=each.message))
+    if present:
+        place = {name: column for column, name in enumerate(present)}
+        matrix = np.zeros((len(kept), len(present)), np.bool_)
+        for row, labels in enumerate(kept):
+            matrix[row, [place[label] for label in labels]] = True
+        warned += [Warned(code=each.code, message=each.message) for each in check_labels(present, matrix)]
     if wanted.use_validation_flags:
         flagged = Counter(
             label for image, labels in zip(found, kept, strict=True) if image.validation for label in labels

@@ -54,6 +54,9 @@ def test_a_read_out_follows_the_task_and_the_labels_that_are_ticked(labelled: Wo
     assert "several_labels" in codes(single)
     alone = foretell(labelled, labels=["dog"], task="single_label")
     assert (alone["images"], "few_labels" in codes(alone)) == (6, True)
+    labelled.add_labels("mouse")
+    assert "bare_labels" in codes(foretell(labelled, labels=["cat", "dog", "mouse"]))
+    assert "bare_labels" not in codes(foretell(labelled, labels=["cat", "dog"]))
     against = foretell(labelled, labels=["dog"], unlabelled_as_negative=True)
     assert (against["images"], "few_labels" in codes(against)) == (29, False)
 
