@@ -1,7 +1,8 @@
-"""Each image's nearest neighbours in its project, and all pairs that look almost the same; found in the background.
+"""Each image's nearest neighbours in its project, and which of them show the same; found in the background.
 
 Every image is compared with every other, block by block: 10,000 images take a second, 100,000 some minutes. What was
-found is kept until the images change.
+found is kept until the images change. Features propose near-duplicates and thumbnails have to agree, since images are
+removed by what is found here: where all photos are of one kind, different ones are as near as copies.
 """
 
 from __future__ import annotations
@@ -20,21 +21,22 @@ from scipy.sparse.csgraph import connected_components
 
 from studio.similarity.store import ProjectFeatures
 from trainer.data.duplicates import near_duplicate_groups
+from trainer.data.look_alikes import CONFIRMED, PROPOSED, aligned_correlation
 
 log = logging.getLogger("onsight.studio")
 
 NEAREST: Final = 10
-LOWEST_PAIR: Final = 0.97
+LOWEST_PAIR: Final = PROPOSED
 NEAR_DUPLICATE: Final = 0.985
 _BLOCK: Final = 512
-_MOST_PAIRS: Final = 3_000_000
 _KEPT: Final = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """nearest: (N, k) rows, the nearest first, k at most NEAREST.  first, second, cosine: the pairs above LOWEST_PAIR,
-    at most _MOST_PAIRS.  looks: (N,) groups by fingerprint, as the trainer keeps them on one side of a split.
+    """nearest: (N, k) rows, the nearest first, k at most NEAREST.  first, second, cosine: pairs of an image and one of
+    its nearest, from LOWEST_PAIR up, whose thumbnails agree.  looks: (N,) groups by fingerprint, as the trainer keeps
+    them on one side of a split.
     """
 
     features: ProjectFeatures
@@ -107,8 +109,7 @@ def find_neighbours(features: ProjectFeatures, working: Working | None = None) -
     count, vectors = len(features), features.vectors
     kept = min(NEAREST, max(0, count - 1))
     nearest = np.zeros((count, kept), np.int64)
-    pairs: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
-    found = 0
+    near = np.zeros((count, kept), np.float32)
     for start in range(0, count, _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, count))
         cosines = vectors[rows] @ vectors.T  # (B,LENGTH) -> (B,N)
@@ -117,15 +118,14 @@ def find_neighbours(features: ProjectFeatures, working: Working | None = None) -
             top = np.argpartition(-cosines, kept - 1, axis=1)[:, :kept]
             order = np.argsort(-np.take_along_axis(cosines, top, axis=1), axis=1, kind="stable")
             nearest[rows] = np.take_along_axis(top, order, axis=1)
-        if found < _MOST_PAIRS:
-            ones, others = np.nonzero(cosines >= LOWEST_PAIR)
-            later = others > rows[ones]
-            ones, others = ones[later], others[later]
-            pairs.append((rows[ones], others, cosines[ones, others]))
-            found += len(ones)
+            near[rows] = np.take_along_axis(cosines, nearest[rows], axis=1)
         if working is not None:
             working.done = int(rows[-1]) + 1
-    pairs.append((np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)))
-    first, second, cosine = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    first, places = np.nonzero(near >= LOWEST_PAIR)
+    second = nearest[first, places]
+    once = (first < second) | ~(nearest[second] == first[:, None]).any(axis=1)  # the other way round says the same
+    first, second, places = first[once], second[once], places[once]
+    same = aligned_correlation(features.prints[first], features.prints[second]) >= CONFIRMED
+    first, second, cosine = first[same], second[same], near[first, places][same]
     looks = near_duplicate_groups(features.prints, features.sha256)
     return Neighbours(features, nearest, first, second, cosine, looks)

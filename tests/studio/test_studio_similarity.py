@@ -30,18 +30,20 @@ from studio.similarity.encode import ImageEncoder
 from studio.similarity.neighbours import Neighbours, find_neighbours
 from studio.similarity.search import best
 from studio.similarity.store import FeatureStore, ProjectFeatures
-from trainer.data.fingerprint import FINGERPRINT_BYTES
+from trainer.data.fingerprint import FINGERPRINT_BYTES, HASH_BYTES, THUMBNAIL_SIDE
 from trainer.directions import LENGTH, directions
 
 PHOTOS = DATASETS / "trashnet_256.zip"
 
 
-def made(vectors: Any) -> ProjectFeatures:
-    """Of vectors (N, LENGTH), brought to length one; images called a, b, c..."""
+def made(vectors: Any, prints: Any = None) -> ProjectFeatures:
+    """Of vectors (N, LENGTH), brought to length one; images called i000, i001...; unless told otherwise none looks like
+    another."""
     rows = np.asarray(vectors, np.float32)
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     names = tuple(f"i{number:03}" for number in range(len(rows)))
-    prints = np.random.default_rng(0).integers(0, 256, (len(rows), FINGERPRINT_BYTES), np.uint8)
+    if prints is None:
+        prints = np.random.default_rng(0).integers(0, 256, (len(rows), FINGERPRINT_BYTES), np.uint8)
     return ProjectFeatures(
         np.arange(len(rows)), names, tuple(f"{n:064x}" for n in range(len(rows))), rows, prints, len(rows),
         {name: row for row, name in enumerate(names)},
@@ -73,15 +75,21 @@ def test_neighbours_are_those_of_a_whole_comparison() -> None:
 
 def test_groups_hang_together_by_pairs_and_grow_as_the_threshold_falls() -> None:
     rng = np.random.default_rng(2)
-    base = rng.standard_normal((3, LENGTH))
+    base = rng.standard_normal((4, LENGTH))
     rows = [
         base[0],
         base[0] + 0.01 * rng.standard_normal(LENGTH),
         base[1],
         base[1] + 0.2 * rng.standard_normal(LENGTH),
         base[2],
+        base[3],
+        base[3] + 0.01 * rng.standard_normal(LENGTH),  # as near as a copy, and looks like nothing else here
     ]
-    found = find_neighbours(made(rows))
+    prints = rng.integers(0, 256, (7, FINGERPRINT_BYTES), np.uint8)
+    for original, mirrored in ((0, 1), (2, 3)):
+        cells = prints[original, HASH_BYTES:].reshape(THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3)
+        prints[mirrored, HASH_BYTES:] = cells[:, ::-1].ravel()
+    found = find_neighbours(made(rows, prints))
     assert [group.tolist() for group in found.groups(0.985)] == [[0, 1]]
     assert [group.tolist() for group in found.groups(0.97)] == [[0, 1], [2, 3]]
 
