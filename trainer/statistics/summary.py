@@ -141,6 +141,6 @@ def _without(split: str) -> str:
     if split == "test":
         return (
             "There are no test images. The validation images chose the model, its temperature and its thresholds, so"
-            " figures on them flatter: keep some images aside, for example with --test 0.2."
+            " figures on them flatter: keep a share of the images aside as test images (--test 0.2)."
         )
     return f"There are no {split} images, so nothing is measured on them."
