@@ -1,10 +1,10 @@
 """Features as directions whose cosine says how alike two images look.
 
-Pooled activations compare best by their square roots at length one, as distributions do (Hellinger's kernel; below zero
-the root keeps the sign, Perronnin, Sanchez and Mensink 2010). Of six ways tried on 2,527 photos it told changed photos
-from other ones best, and found the original of a changed photo first in 98.8 % (benchmarks/RESULTS.md). A fixed random
-projection (Johnson and Lindenstrauss 1984) makes them short: near a cosine c its error is about
-(1 - c^2) / sqrt(384), so the more alike, the more exact.
+Pooled activations are compared by their square roots at length one, as distributions do (Hellinger's kernel; below zero
+the root keeps the sign, Perronnin, Sanchez and Mensink 2010). By onsight-small's features the original of a changed
+photo is the nearest of all for 99 % of changed photos of trash, 98 % of cards and 83 % of hand signs of 64x64 before
+one wall (`python -m benchmarks.near_duplicates`). A fixed random projection (Johnson and Lindenstrauss 1984) makes them
+short: near a cosine c its error is about (1 - c^2) / sqrt(384), so the more alike, the more exact.
 """
 
 from __future__ import annotations
