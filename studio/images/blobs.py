@@ -44,6 +44,9 @@ class Blobs(Protocol):
     def remove(self, digest: str) -> None:
         """Does nothing where there is none."""
 
+    def remove_all(self, digests: Collection[str]) -> None:
+        """As `remove`, in as few requests as the store knows."""
+
     def digests(self) -> Iterator[str]:
         """Of every file that is kept, in no order."""
 
@@ -95,6 +98,10 @@ class FolderBlobs:
     def remove(self, digest: str) -> None:
         self.path(digest).unlink(missing_ok=True)
 
+    def remove_all(self, digests: Collection[str]) -> None:
+        for digest in digests:
+            self.remove(digest)
+
     def digests(self) -> Iterator[str]:
         for number in range(256):
             with os.scandir(self._folder / f"{number:02x}") as listing:
@@ -129,7 +136,7 @@ class RemoteBlobs:
     def __init__(self, url: str, suffix: str = "") -> None:
         """Raises StudioSetupError for an address that fsspec, as it is installed, does not know."""
         try:
-            self._files, self._root = fsspec.url_to_fs(url)
+            self._files, self._root = fsspec.url_to_fs(url, use_listings_cache=False)  # others write there too
         except (ImportError, ValueError) as error:
             raise StudioSetupError(
                 f"ONSIGHT_STUDIO_IMAGES_URL: expected a folder or an address that fsspec knows, found one it does not:"
@@ -158,6 +165,15 @@ class RemoteBlobs:
         if self.has(digest):
             self._files.rm_file(self._place(digest))
 
+    def remove_all(self, digests: Collection[str]) -> None:
+        """S3 takes a thousand in one request; a store that minds what is gone already is asked for each."""
+        try:
+            if digests:
+                self._files.rm([self._place(digest) for digest in digests])
+        except FileNotFoundError:
+            for digest in digests:
+                self.remove(digest)
+
     def digests(self) -> Iterator[str]:
         for place in self._files.find(self._root):
             yield str(place).rpartition("/")[2].removesuffix(self._suffix)
@@ -171,6 +187,12 @@ class RemoteBlobs:
 
 def open_blobs(url: str | None, folder: Path) -> tuple[Blobs, Blobs]:
     """The stores of images and of thumbnails. url: of the settings; None for below `folder`."""
+    if url is not None and url.startswith("file://"):
+        url = url.removeprefix("file://")
+        if not url.startswith("/"):
+            raise StudioSetupError(
+                f"ONSIGHT_STUDIO_IMAGES_URL: expected a folder or file:///absolute/path, found file://{url}."
+            )
     if url is not None and "://" in url:
         return RemoteBlobs(f"{url.rstrip('/')}/originals"), RemoteBlobs(f"{url.rstrip('/')}/thumbnails", ".webp")
     root = folder if url is None else Path(url).expanduser()

@@ -33,10 +33,10 @@ def remove_unneeded(database: Database, stores: Sequence[Blobs], digests: Iterab
             if not database.is_sqlite:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_NUMBER})"))
             needed = set(connection.scalars(select(images.c.sha256).where(images.c.sha256.in_(some))))
-            for digest in set(some) - needed:
-                for store in stores:
-                    store.remove(digest)
-                removed += 1
+            unneeded = sorted(set(some) - needed)
+            for store in stores:
+                store.remove_all(unneeded)
+            removed += len(unneeded)
     return removed
 
 
