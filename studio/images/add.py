@@ -40,6 +40,13 @@ class Ready:
     labels: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class Labelled:
+    """The event of an upload's labels, which its batches write together: one undo takes all of them back."""
+
+    event_id: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Added:
     """public_id, name: of the row; the name may have a number that the upload's had not.  is_new: else a duplicate."""
@@ -58,6 +65,7 @@ def add_images(
     now: datetime,
     *,
     look_again: Callable[[Ready], Look],
+    labelled: Labelled,
     gone: Collection[str] = (),
     validation: bool = False,
     rename: bool = True,
@@ -65,6 +73,7 @@ def add_images(
     """One result for each, in their order; None where the name is taken and may not get a number (`rename`).
 
     A digest that the project has is a duplicate, whatever its name; its labels are put on the image that is there.
+    labelled: of the upload that the batch is part of.
     look_again: for an image that was known and is gone by now.  gone: digests whose files were when they were synced.
     validation: of new images; those that are there keep what they have.
     """
@@ -104,7 +113,7 @@ def add_images(
     if rows:
         written = connection.execute(insert(images).returning(images.c.sha256, images.c.id), rows)
         ids |= {row.sha256: row.id for row in written}
-    _put_labels(connection, project_id, user_id, batch, ids, now)
+    _put_labels(connection, project_id, user_id, batch, ids, now, labelled)
     return results
 
 
@@ -166,7 +175,13 @@ def _row(ready: Ready, look: Look, added: Added, project_id: int, user_id: int, 
 
 
 def _put_labels(
-    connection: Connection, project_id: int, user_id: int, batch: Sequence[Ready], ids: dict[str, int], now: datetime
+    connection: Connection,
+    project_id: int,
+    user_id: int,
+    batch: Sequence[Ready],
+    ids: dict[str, int],
+    now: datetime,
+    labelled: Labelled,
 ) -> None:
     by_label: dict[str, set[int]] = {}
     for ready in batch:
@@ -176,7 +191,8 @@ def _put_labels(
     if not by_label:
         return
     label_ids = ensure_labels(connection, project_id, list(by_label), now)
-    event = Event(connection, project_id, user_id, Kind.UPLOAD, now)
+    event = Event(connection, project_id, user_id, Kind.UPLOAD, now, continues_id=labelled.event_id)
     for label, image_ids in by_label.items():
         event.add_label(label_ids[label], image_ids)
-    event.finish()
+    if event.finish():
+        labelled.event_id = event.id

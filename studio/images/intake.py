@@ -18,7 +18,7 @@ from bundle.errors import ImageError
 from bundle.in_order import in_order
 from studio.context import StudioContext
 from studio.errors import Invalid
-from studio.images.add import Added, Ready, add_images, known_digests
+from studio.images.add import Added, Labelled, Ready, add_images, known_digests
 from studio.images.archives import Entry
 from studio.images.thumbnails import Look, look_at
 from studio.jobs.queue import add_features
@@ -63,6 +63,7 @@ class Intake:
     def take(self, entries: Iterable[Entry]) -> Iterator[FileReport]:
         """A report for each entry, in order. Entries are read only as reports are taken."""
         batch: list[Ready | FileReport] = []
+        labelled = Labelled()
         held_bytes, since = 0, time.monotonic()
         threads = THREADS_PER_CORE * usable_cores()
         prepared = in_order(self._prepare, entries, threads, "onsight-intake", ahead=AHEAD)
@@ -72,9 +73,9 @@ class Intake:
                 held_bytes += len(one.data) if isinstance(one, Ready) else 0
                 late = time.monotonic() - since > BATCH_S
                 if len(batch) >= BATCH_IMAGES or held_bytes >= BATCH_BYTES or late:
-                    yield from self._write(batch)
+                    yield from self._write(batch, labelled)
                     batch, held_bytes, since = [], 0, time.monotonic()
-            yield from self._write(batch)
+            yield from self._write(batch, labelled)
         finally:
             prepared.close()
 
@@ -106,7 +107,7 @@ class Intake:
         own = (normal_name(folders[-1]),) if self.from_folders and folders else ()
         return tuple(dict.fromkeys((*self.labels, *own)))
 
-    def _write(self, batch: list[Ready | FileReport]) -> Iterator[FileReport]:
+    def _write(self, batch: list[Ready | FileReport], labelled: Labelled) -> Iterator[FileReport]:
         ready = [one for one in batch if isinstance(one, Ready)]
         added: list[Added | None] = []
         if ready:
@@ -120,6 +121,7 @@ class Intake:
                     ready,
                     self.parts.now(),
                     look_again=self._look_and_keep,
+                    labelled=labelled,
                     gone=gone,
                     validation=self.validation,
                     rename=self.rename,

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, literal, select, update
+from sqlalchemy import Connection, Row, delete, exists, insert, literal, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from studio.database.tables import event_sets, events, image_labels, images
@@ -56,9 +56,17 @@ class Event:
         *,
         details: dict[str, Any] | None = None,
         undoes_id: int | None = None,
+        continues_id: int | None = None,
     ) -> None:
+        """continues_id: of an event that this one goes on with, unless that was undone meanwhile."""
         self._connection, self._project_id = connection, project_id
         self._is_empty = not details and undoes_id is None
+        self.changed: set[int] = set()  # images
+        if continues_id is not None and (earlier := _not_undone(connection, continues_id)) is not None:
+            self._is_empty = False
+            self.id: int = earlier.id
+            self.public_id: str = earlier.public_id
+            return
         row = connection.execute(
             insert(events)
             .values(
@@ -67,9 +75,8 @@ class Event:
             )
             .returning(events.c.id, events.c.public_id)
         ).one()  # fmt: skip
-        self.id: int = row.id
-        self.public_id: str = row.public_id
-        self.changed: set[int] = set()  # images
+        self.id = row.id
+        self.public_id = row.public_id
 
     def add_label(self, label_id: int, image_ids: Collection[int]) -> list[int]:
         """Put a label on images; returns those that did not have it."""
@@ -205,3 +212,10 @@ class Event:
                 event_ids=event_ids,
             )
         )
+
+
+def _not_undone(connection: Connection, event_id: int) -> Row[Any, Any] | None:
+    undoing = events.alias()
+    is_undone = exists().where(undoing.c.undoes_id == events.c.id)
+    statement = select(events.c.id, events.c.public_id).where(events.c.id == event_id, ~is_undone)
+    return connection.execute(statement).one_or_none()

@@ -18,9 +18,14 @@ from studio.labels.id_sets import one_of, unpack
 from studio.labels.vocabulary import restore_label
 from studio.projects.store import lock_project
 
+MOST_PASSED_OVER = 100
+
 
 def undo_latest(connection: Connection, project_id: int, user_id: int, now: datetime) -> tuple[Event, Row[Any]]:
-    """The new event, and the one that it undoes. Raises Conflict where there is none, or where it cannot be."""
+    """The new event, and the one that it undoes. Raises Conflict where there is none, or none that can be.
+
+    One that can no longer be undone, as of a name that is taken by now, is passed over: it bars no earlier one.
+    """
     lock_project(connection, project_id)
     undoing = events.alias()
     statement = (
@@ -32,11 +37,19 @@ def undo_latest(connection: Connection, project_id: int, user_id: int, now: date
             ~exists().where(undoing.c.undoes_id == events.c.id),
         )
         .order_by(events.c.id.desc())
-        .limit(1)
+        .limit(MOST_PASSED_OVER)
     )
-    undone = connection.execute(statement).one_or_none()
-    if undone is None:
-        raise Conflict("There is no change of yours that could be undone.", "NOTHING_TO_UNDO")
+    first: Conflict | None = None
+    for undone in connection.execute(statement).all():
+        try:
+            with connection.begin_nested():
+                return _undo(connection, project_id, user_id, now, undone), undone
+        except Conflict as error:
+            first = first or error
+    raise first or Conflict("There is no change of yours that could be undone.", "NOTHING_TO_UNDO")
+
+
+def _undo(connection: Connection, project_id: int, user_id: int, now: datetime, undone: Row[Any]) -> Event:
     event = Event(connection, project_id, user_id, Kind.UNDO, now, undoes_id=undone.id)
     _undo_vocabulary(connection, undone, event)
     statement_of_sets = select(event_sets).where(event_sets.c.event_id == undone.id).order_by(event_sets.c.id.desc())
@@ -45,7 +58,7 @@ def undo_latest(connection: Connection, project_id: int, user_id: int, now: date
     if Kind(undone.kind) is Kind.ADD_LABEL:
         connection.execute(update(labels).where(labels.c.id == undone.details["label"]).values(removed_at=now))
     event.finish()
-    return event, undone
+    return event
 
 
 def _undo_vocabulary(connection: Connection, undone: Row[Any], event: Event) -> None:

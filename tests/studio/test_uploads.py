@@ -24,8 +24,10 @@ from werkzeug.test import EnvironBuilder
 from bundle.image_limits import DEFAULT_LIMITS
 from studio.access.privileges import Privilege, ProjectRole
 from studio.database.tables import images
-from studio.images.archives import ArchiveLimits, read_zip
-from studio.images.blobs import Blobs, FolderBlobs, RemoteBlobs
+from studio.errors import StudioSetupError
+from studio.images.archives import ArchiveLimits, Entry, read_zip
+from studio.images.blobs import Blobs, FolderBlobs, RemoteBlobs, open_blobs
+from studio.images.intake import BATCH_IMAGES, Intake
 from studio.images.orphans import remove_unneeded, sweep
 from studio.images.thumbnails import look_at
 from studio.routes.form_files import MOST_FORM_FILES
@@ -126,6 +128,46 @@ def test_labels_are_typed_at_the_upload_or_named_by_folders(work: Workplace) -> 
     work.check_counts()
     work.undo()
     assert work.labels_by_name()["cats/1.png"] == ["new", "old", "cats"]
+
+
+def test_one_undo_takes_back_the_labels_of_a_whole_upload(work: Workplace) -> None:
+    files = {f"{number}.png": picture(number) for number in range(2 * BATCH_IMAGES + 1)}
+    work.upload_zip(zipped(files), "?label=new")
+    (event,) = [one for one in work.caller.get(f"{work.path}/events")["events"] if one["kind"] == "upload"]
+    assert event["images"] == len(files)
+    assert work.undo()["images"] == len(files)
+    assert work.caller.get(f"{work.path}/counts")["unlabelled"] == len(files)
+    assert work.caller.refused("POST", f"{work.path}/undo") == (409, "NOTHING_TO_UNDO")
+
+
+def test_an_upload_that_is_undone_on_its_way_goes_on_as_another_event(work: Workplace) -> None:
+    lines = Intake(work.rig.parts, work.project_id, work.rig.user_id(work.owner), ("new",)).take(
+        Entry(f"{number}.png", picture(number)) for number in range(2 * BATCH_IMAGES)
+    )
+    next(lines)
+    begun = work.undo()["images"]
+    assert len(list(lines)) == 2 * BATCH_IMAGES - 1
+    rest = 2 * BATCH_IMAGES - begun
+    assert sorted(work.labels_by_name().values()) == [[]] * begun + [["new"]] * rest
+    assert (work.undo()["images"], rest > 0) == (rest, True)
+
+
+def test_files_at_an_address_go_in_one_request_and_gone_ones_do_not_matter() -> None:
+    store = RemoteBlobs("memory://gone", ".webp")
+    digests = [f"{number:064x}" for number in range(5)]
+    for digest in digests:
+        store.put(digest, b"x")
+    store.remove(digests[3])
+    store.remove_all(digests[1:])
+    store.remove_all([])
+    assert list(store.digests()) == digests[:1]
+
+
+def test_a_folder_may_be_given_as_an_address(tmp_path: Path) -> None:
+    originals, _ = open_blobs(f"file://{tmp_path}/images", tmp_path / "unused")
+    assert originals.path("ab" * 32) == tmp_path / "images" / "originals" / "ab" / ("ab" * 32)
+    with pytest.raises(StudioSetupError, match="file:///absolute/path"):
+        open_blobs("file://images", tmp_path)
 
 
 def test_labels_at_an_upload_need_the_privilege_to_label(work: Workplace) -> None:
