@@ -6,11 +6,11 @@ import re
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from studio.access.privileges import InstallRole
-from studio.database.tables import sessions, users
+from studio.access.privileges import InstallRole, ProjectRole
+from studio.database.tables import members, projects, sessions, users
 from studio.errors import Conflict, Invalid, NotFound
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+")
@@ -83,7 +83,11 @@ def change_user(
 
 
 def delete_user(connection: Connection, user: Row[Any]) -> None:
-    """Remove a user with their sessions, tokens and memberships; what they did stays, without a name."""
+    """Remove a user with their sessions, tokens and memberships; what they did stays, without a name.
+
+    Raises Conflict where no admin, or no owner of one of their projects, would be left.
+    """
+    _require_other_owners(connection, user.id)
     connection.execute(delete(users).where(users.c.id == user.id))
     _require_an_admin(connection)
 
@@ -99,3 +103,21 @@ def _require_an_admin(connection: Connection) -> None:
     admins = connection.execute(query.with_for_update()).all()
     if not admins:
         raise Conflict("There must be an admin left. Make another user an admin first.", "LAST_ADMIN")
+
+
+def _require_other_owners(connection: Connection, user_id: int) -> None:
+    other = members.alias()
+    has_other = exists().where(
+        other.c.project_id == members.c.project_id,
+        other.c.role == ProjectRole.OWNER.value,
+        other.c.user_id != user_id,
+    )
+    owned = members.c.role == ProjectRole.OWNER.value, members.c.user_id == user_id
+    alone = select(projects.c.name).join(members, members.c.project_id == projects.c.id).where(*owned, ~has_other)
+    names = connection.scalars(alone.order_by(projects.c.id)).all()
+    if names:
+        raise Conflict(
+            f"projects: {len(names)} would have no owner, {names[0]!r} among them. Make another member the owner of"
+            " each, or delete it.",
+            "LAST_OWNER",
+        )

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.analysis.scores import Scored
+from studio.csv_cells import text_cell
 from studio.database.paging import MOST_ROWS, decode_cursor, encode_cursor
 from studio.errors import Invalid
 from trainer.statistics.document import ImagePrediction
 from trainer.statistics.splits import prediction_of
 
 _CSV_ROWS: Final = 2000
-# A spreadsheet would run a cell that begins so; the apostrophe makes it text.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Show(StrEnum):
@@ -93,7 +92,7 @@ def csv_lines(scored: Scored, split: str, thresholds: NDArray[np.float32]) -> It
 
     Several labels of an image are separated by `|`.
     """
-    names = [_cell(label) for label in scored.labels]
+    names = [text_cell(label) for label in scored.labels]
     yield _line(["file", "split", "truth", "predicted", "correct", "loss", *(f"p({label})" for label in scored.labels)])
     decided = scored.decided(thresholds)
     right = (decided == scored.truth).all(axis=1).tolist()
@@ -106,7 +105,7 @@ def csv_lines(scored: Scored, split: str, thresholds: NDArray[np.float32]) -> It
                 for matrix in (scored.truth, decided)
             )
             numbers = [f"{value:.6g}" for value in (scored.losses[row], *scored.probabilities[row].tolist())]
-            writer.writerow([_cell(scored.paths[row]), split, true, said, "yes" if right[row] else "no", *numbers])
+            writer.writerow([text_cell(scored.paths[row]), split, true, said, "yes" if right[row] else "no", *numbers])
         yield text.getvalue()
 
 
@@ -158,11 +157,7 @@ def _comes_after(keys: NDArray[np.float64], rows: NDArray[np.int64], key_text: s
     return after
 
 
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
 def _line(cells: list[str]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow([_cell(cell) for cell in cells])
+    csv.writer(text, lineterminator="\r\n").writerow([text_cell(cell) for cell in cells])
     return text.getvalue()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, select
 
+from studio.csv_cells import plain_cell, text_cell
 from studio.database.engine import Database
 from studio.database.tables import image_labels, images
 from studio.errors import UploadBroken
-from studio.images.filters import ids_by_name
 from studio.labels.events import Event, Kind
 from studio.labels.id_sets import one_of
 from studio.labels.vocabulary import ensure_labels, list_labels, normal_name
@@ -49,43 +49,69 @@ class LabelFileReport:
     warnings: tuple[str, ...]
 
 
-def apply_label_file(
-    connection: Connection, project_id: int, user_id: int, file: Path, mode: Mode, now: datetime
-) -> tuple[Event, LabelFileReport]:
-    """Do what the file says; the caller holds the project's lock. mode `replace`: other labels of the images go.
+@dataclass(frozen=True, slots=True)
+class ReadLabels:
+    """What a file means here. meant: image -> its row.  wanted: image -> its labels."""
 
-    A column of splits sets the validation flag. Raises UploadBroken for a file that is none of these.
+    rows: int
+    meant: dict[int, LabelRow]
+    wanted: dict[int, set[str]]
+    unknown: list[str]
+    ambiguous: list[str]
+    warnings: tuple[str, ...]
+
+
+def read_labels(ids: Mapping[str, int], file: Path) -> ReadLabels:
+    """Read a file, which may take long: within no transaction. ids: of the project's images, by their names.
+
+    Raises UploadBroken for a file that is none of these.
     """
-    ids = ids_by_name(connection, project_id)
     index = FileIndex(ids)
     try:
         table = read_label_file(file, index)
     except LabelFileError as error:
         raise UploadBroken(str(error).replace(str(file), "label file").replace(file.name, "label file")) from error
+    plain = plain_cell if file.suffix == ".csv" else str
     meant: dict[int, LabelRow] = {}
     wanted: dict[int, set[str]] = {}
     unknown: list[str] = []
     ambiguous: list[str] = []
     for row in table.rows:
-        found = index.find(row.name)
+        found = index.find(row.name) or index.find(plain(row.name))
         if len(found) != 1:
             (ambiguous if found else unknown).append(row.name)
             continue
         image_id = ids[found[0]]
         meant[image_id] = row
-        wanted.setdefault(image_id, set()).update(row.labels)
+        wanted.setdefault(image_id, set()).update(map(plain, row.labels))
+    warnings = tuple(warning.message.replace(file.name, "the label file") for warning in table.warnings)
+    return ReadLabels(len(table.rows), meant, wanted, unknown, ambiguous, warnings)
+
+
+def apply_labels(
+    connection: Connection, project_id: int, user_id: int, read: ReadLabels, mode: Mode, now: datetime
+) -> tuple[Event, LabelFileReport]:
+    """Do what the file says; the caller holds the project's lock. mode `replace`: other labels of the images go.
+
+    A column of splits sets the validation flag. Images that went since the file was read are unknown.
+    """
+    among = (images.c.project_id == project_id) & one_of(connection, images.c.id, read.meant)
+    there = set(connection.scalars(select(images.c.id).where(among)))
+    unknown = [*read.unknown, *(row.name for image_id, row in read.meant.items() if image_id not in there)]
+    meant = {image_id: row for image_id, row in read.meant.items() if image_id in there}
+    wanted = {image_id: names for image_id, names in read.wanted.items() if image_id in there}
     event = Event(connection, project_id, user_id, Kind.LABEL_FILE, now)
     _label(connection, project_id, event, wanted, mode, now)
     for flag in (True, False):
         splits = (Split.VALIDATION,) if flag else (Split.TRAIN, Split.TEST)
         event.set_validation(flag, [image_id for image_id, row in meant.items() if row.split in splits])
     report = LabelFileReport(
-        rows=len(table.rows),
+        rows=read.rows,
         images=len(wanted),
         changed=len(event.changed),
         unknown=tuple(unknown[:MOST_REPORTED]),
-        ambiguous=tuple(ambiguous[:MOST_REPORTED]),
-        warnings=tuple(warning.message.replace(file.name, "the label file") for warning in table.warnings),
+        ambiguous=tuple(read.ambiguous[:MOST_REPORTED]),
+        warnings=read.warnings,
     )
     return event, report
 
@@ -94,7 +120,7 @@ def write_csv(database: Database, project_id: int) -> Iterator[str]:
     """A line an image, by name: its name, then its labels in the order of the panel."""
     for name, labels in _labels_of_images(database, project_id):
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow([name, *labels])
+        csv.writer(line, lineterminator="\n").writerow(map(text_cell, [name, *labels]))
         yield line.getvalue()
 
 

@@ -27,8 +27,12 @@ COLOURS: Final = (
 
 
 def normal_name(name: str) -> str:
-    """One spelling for accented letters, no spaces around. Raises Invalid for an empty, long or unprintable name."""
-    name = unicodedata.normalize("NFC", name).strip()
+    """One spelling for accented letters, one kind of space, none around.
+
+    Raises Invalid for an empty, long or unprintable name.
+    """
+    spaced = (" " if unicodedata.category(letter) == "Zs" else letter for letter in name)
+    name = unicodedata.normalize("NFC", "".join(spaced)).strip()
     if not 1 <= len(name) <= MOST_CHARACTERS or not name.isprintable():
         raise Invalid(
             f"label: expected a name of 1 to {MOST_CHARACTERS} printable characters, found {name[:40]!r}.",

@@ -11,6 +11,7 @@ from typing import Final
 from bundle.decide import Decision
 from bundle.manifest import Manifest
 from server.problems import Problem
+from studio.csv_cells import text_cell
 from studio.predict.answering import Answered
 from studio.zip_stream import ZipSink, folder_name
 
@@ -37,7 +38,7 @@ def csv_lines(rows: Iterable[list[str]]) -> Iterator[str]:
     """One text a row, as they come."""
     for row in rows:
         line = io.StringIO()
-        csv.writer(line).writerow(row)
+        csv.writer(line).writerow(map(text_cell, row))
         yield line.getvalue()
 
 

@@ -18,10 +18,11 @@ from studio.access.guard import principal, project, requires
 from studio.access.privileges import Privilege
 from studio.context import context
 from studio.database.paging import cut, decode_cursor, encode_cursor
+from studio.images.filters import ids_by_name
 from studio.labels.changes import choose_default, flag_images, label_images
 from studio.labels.events import Change, Event, Kind
 from studio.labels.history import Told, list_events
-from studio.labels.label_files import Mode, apply_label_file, write_csv, write_json
+from studio.labels.label_files import Mode, apply_labels, read_labels, write_csv, write_json
 from studio.labels.undo import undo_latest
 from studio.labels.vocabulary import find_labels
 from studio.projects.store import lock_project
@@ -245,10 +246,13 @@ def upload_labels(project: str) -> LabelFileResult:
     with tempfile.TemporaryDirectory(dir=parts.settings.incoming_folder) as folder:
         file = Path(folder) / ("labels.json" if request.mimetype == JSON else "labels.csv")
         file.write_bytes(data)
-        with parts.database.writing() as connection:
-            lock_project(connection, here.id)
-            event, report = apply_label_file(connection, here.id, principal().user_id, file, asked.mode, parts.now())
-            changed = event.finish()
+        with parts.database.reading() as connection:
+            ids = ids_by_name(connection, here.id)
+        read = read_labels(ids, file)
+    with parts.database.writing() as connection:
+        lock_project(connection, here.id)
+        event, report = apply_labels(connection, here.id, principal().user_id, read, asked.mode, parts.now())
+        changed = event.finish()
     told = asdict(report)
     return LabelFileResult(
         event=event.public_id if changed else None, images=told.pop("changed"), meant=told.pop("images"), **told

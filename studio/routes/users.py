@@ -192,7 +192,7 @@ def change(user: str) -> User:
 
 @users.delete("/users/<user>")
 @requires(Privilege.MANAGE_USERS)
-@described(Group.USERS, "Delete a user", answers=DONE, problems=("LAST_ADMIN",))
+@described(Group.USERS, "Delete a user", answers=DONE, problems=("LAST_ADMIN", "LAST_OWNER"))
 def delete(user: str) -> Response:
     """With sessions, tokens and memberships. What the user did stays, without a name."""
     with context().database.writing() as connection:

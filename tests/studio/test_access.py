@@ -200,6 +200,18 @@ def test_there_is_always_an_admin_left(rig: Rig) -> None:
     assert admin.refused("GET", f"{V1}/session") == (401, "SESSION_ENDED")
 
 
+def test_a_user_who_is_the_last_owner_of_a_project_is_not_deleted(rig: Rig) -> None:
+    admin, bob = rig.somebody("admin", InstallRole.ADMIN), rig.somebody("bob")
+    project = bob.post(f"{V1}/projects", {"name": "Trash"}, 201)["id"]
+    address = f"{V1}/users/{bob.get(f'{V1}/session')['id']}"
+    refused = admin.ask("DELETE", address)
+    assert (refused.status_code, refused.json["code"]) == (409, "LAST_OWNER")  # type: ignore[index]
+    assert "Trash" in refused.json["detail"]  # type: ignore[index]
+    admin.post(f"{V1}/projects/{project}/members", {"email": "admin@example.org", "role": "owner"})
+    admin.delete(address)
+    assert bob.refused("GET", f"{V1}/session") == (401, "SESSION_ENDED")
+
+
 def test_users_come_page_by_page(rig: Rig) -> None:
     admin = rig.somebody("admin", InstallRole.ADMIN)
     for number in range(6):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from studio.access.privileges import ProjectRole, Scope
 from studio.database.metadata import new_public_id
 from studio.database.tables import events, images
 from studio.labels.id_sets import pack, unpack
+from studio.labels.label_files import read_labels
 
 
 def state(work: Workplace) -> list[tuple[Any, ...]]:
@@ -190,7 +192,7 @@ def test_labels_are_renamed_merged_and_removed_and_all_of_it_comes_back(work: Wo
     assert state(work) == before
 
 
-def test_a_name_that_is_taken_by_now_stops_an_undo_and_changes_nothing(work: Workplace) -> None:
+def test_what_cannot_be_undone_any_more_bars_no_earlier_change(work: Workplace) -> None:
     (one,) = work.add_images(1)
     (cat,) = work.add_labels("cat")
     work.label([one], cat)
@@ -198,8 +200,12 @@ def test_a_name_that_is_taken_by_now_stops_an_undo_and_changes_nothing(work: Wor
     other = work.rig.somebody("other")
     work.rig.share(work.project_id, "other", ProjectRole.EDITOR)
     other.post(f"{work.path}/labels", {"name": "cat"}, 201)
-    assert work.caller.refused("POST", f"{work.path}/undo") == (409, "LABEL_TAKEN")
-    assert work.labels_by_name() == {"0.png": ["feline"]}
+    assert work.undo()["kind"] == "label"  # the renaming is passed over: its name is another label's by now
+    assert work.labels_by_name() == {"0.png": []}
+    assert work.undo()["kind"] == "add_label"
+    before = work.caller.get(f"{work.path}/labels")
+    assert work.caller.refused("POST", f"{work.path}/undo") == (409, "LABEL_TAKEN")  # it alone is left
+    assert work.caller.get(f"{work.path}/labels") == before
 
 
 def test_labels_stand_in_the_order_that_the_number_keys_follow(work: Workplace) -> None:
@@ -347,6 +353,43 @@ def test_labels_go_out_and_come_in_again_as_they_were(work: Workplace) -> None:
     work.caller.post(f"{work.path}/labelling", {"selection": {"filter": {}}, "remove": [cat, comma, quote]})
     send(work, answer.data.decode(), kind="application/json")
     assert work.labels_by_name() == before
+
+
+def test_a_spreadsheet_runs_nothing_of_a_label_file_and_it_comes_in_again_as_it_was(work: Workplace) -> None:
+    work.upload({"=1+1.png": picture(1), "@b.png": picture(2)})
+    label, minus = work.add_labels('=HYPERLINK("x")', "-2")
+    work.label([image["id"] for image in work.grid()], label, minus)
+    before = work.labels_by_name()
+    text = work.caller.ask("GET", f"{work.path}/label-file").data.decode()
+    assert [line.lstrip('"')[0] for line in text.splitlines()] == ["'", "'"]
+    assert ",'-2" in text
+    work.caller.post(f"{work.path}/labelling", {"selection": {"filter": {}}, "remove": [label, minus]})
+    assert send(work, text)["unknown"] == []
+    assert work.labels_by_name() == before
+
+
+def test_a_label_with_a_no_break_space_is_the_one_with_a_space(work: Workplace) -> None:
+    work.add_images(2)
+    work.add_labels("green glass")
+    send(work, "0.png,green\u00a0glass\n1.png,green glass\n")
+    assert work.labels_by_name() == {"0.png": ["green glass"], "1.png": ["green glass"]}
+
+
+def test_an_image_that_goes_while_a_label_file_is_read_is_unknown(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = work.add_images(2)
+
+    def read_slowly(ids: dict[str, int], file: Path) -> object:
+        """Somebody else gets to write meanwhile."""
+        found = read_labels(ids, file)
+        work.caller.delete(f"{work.path}/images/{first}")
+        return found
+
+    monkeypatch.setattr("studio.routes.labelling.read_labels", read_slowly)
+    result = send(work, "0.png,cat\n1.png,cat\n")
+    assert (result["unknown"], result["meant"]) == (["0.png"], 1)
+    assert work.labels_by_name() == {"1.png": ["cat"]}
 
 
 @pytest.mark.parametrize("text", ["", "PK\x03\x04", "{", "[1]", "\0\0"])
