@@ -128,12 +128,11 @@ class JobFolder:
         path: of another log than the job's own.
         """
         with suppress(OSError), (path or self.log_path).open("rb") as log:
-            log.seek(start)
-            lines = [line.strip() for line in log.read()[-20_000:].decode(errors="replace").splitlines()]
+            log.seek(max(start, log.seek(0, os.SEEK_END) - 20_000))
+            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
             said = [line for line in lines if line]
             if said:
-                text = said[-1].removeprefix("Error: ").replace(f"{self.folder}/", "").replace(str(self.folder), "")
-                return text[:1000]
+                return self._without_folders(said[-1].removeprefix("Error: "))[:1000]
         return "It ended without a word."
 
     def log_tail(self, most_bytes: int) -> str:
@@ -144,7 +143,13 @@ class JobFolder:
                 text = log.read().decode(errors="replace")
         except FileNotFoundError:
             return ""
-        return text.replace(f"{self.folder}/", "").replace(str(self.folder), "")
+        return self._without_folders(text)
+
+    def _without_folders(self, text: str) -> str:
+        """Its own, and other jobs': an export reads the folder of its training."""
+        for folder in (self.folder, self.root):
+            text = text.replace(f"{folder}/", "").replace(str(folder), "")
+        return text
 
     def remove(self) -> None:
         """With what still runs in it."""
