@@ -15,6 +15,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -52,7 +53,7 @@ class ClaimLost(Exception):
 class Worker:
     """root: folder of all jobs.  kinds: of the jobs that it takes.  environment: of the processes.
 
-    grace_s: between asking a process to end and killing it.
+    grace_s: between asking a process to end and killing it.  sweep_every: between two looks for what deleted jobs left.
 
     Call `stop` from a signal handler or another thread: the job goes back into the queue, to go on at the next start.
     """
@@ -66,6 +67,7 @@ class Worker:
     stale_after: timedelta = queue.STALE_AFTER
     interval_s: float = 1.0
     grace_s: float = 60.0
+    sweep_every: timedelta = timedelta(minutes=10)
     name: str = field(default_factory=lambda: f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(8)}")
     _stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -75,9 +77,12 @@ class Worker:
     def run(self) -> None:
         """Until `stop`. A database that is away is waited for."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.sweep()
+        swept: datetime | None = None
         while not self._stopping.is_set():
             try:
+                if swept is None or self.now() - swept >= self.sweep_every:
+                    self.sweep()
+                    swept = self.now()
                 busy = self.run_one()
             except OperationalError:
                 log.exception("database failed")
@@ -86,7 +91,7 @@ class Worker:
                 self._stopping.wait(self.interval_s)
 
     def sweep(self) -> None:
-        """Remove what deleted jobs left on the disk."""
+        """Remove what deleted jobs left on the disk; those of a deleted project go by nothing else."""
         names = [path.name for path in self.root.iterdir() if path.is_dir()]  # first: a row is there before its folder
         with self.database.reading() as connection:
             known = set(connection.scalars(select(jobs.c.public_id)))
@@ -111,7 +116,8 @@ class Worker:
         except Exception as error:  # a job must not take the worker with it
             log.exception("job failed", extra={"job": job.public_id})
             message = str(error) if isinstance(error, StudioError) else "The studio could not run it; its log says why."
-            queue.finish(self.database, job.id, self.name, State.FAILED, self.now(), message)
+            with suppress(ClaimLost):
+                self._finish(job, State.FAILED, message)
         return True
 
     def _run(self, job: Any, place: JobFolder) -> None:
