@@ -35,10 +35,8 @@ def measure(scored: Scored, thresholds: NDArray[np.float32]) -> Measured:
         values = single_label_values(counts)
         answered = int(counts.predicted.sum())
     else:
-        decided = scored.decided(thresholds)
-        exact = np.count_nonzero((decided == scored.truth).all(axis=1))
+        exact, answered = _exact_and_answered(scored, thresholds)
         values = multi_label_values(counts, np.asarray(exact, np.float64))
-        answered = int(np.count_nonzero(decided.any(axis=1)))
     return Measured(
         images=len(scored),
         answered=answered,
@@ -68,6 +66,19 @@ def confusion(scored: Scored, thresholds: NDArray[np.float32]) -> ConfusionMatri
     rows, columns = np.nonzero(matrix)
     cells = zip(rows.tolist(), columns.tolist(), matrix[rows, columns].tolist(), strict=True)
     return ConfusionMatrix(classes=classes + 1, cells=tuple(cells))
+
+
+def _exact_and_answered(scored: Scored, thresholds: NDArray[np.float32]) -> tuple[int, int]:
+    """Images of which every label is right, and images that got any; for multi-label.
+
+    A label at a time: what is worked on stays N booleans, where (N, C) of them would leave the processor's cache.
+    """
+    wrong, claimed = np.zeros(len(scored), np.bool_), np.zeros(len(scored), np.bool_)
+    for place, threshold in enumerate(thresholds):
+        said = scored.probabilities[:, place] >= threshold
+        claimed |= said
+        wrong |= said != scored.truth[:, place]
+    return len(scored) - int(np.count_nonzero(wrong)), int(np.count_nonzero(claimed))
 
 
 def _count_from(ascending: NDArray[np.float32], cut: np.float32) -> int:

@@ -76,6 +76,8 @@ def test_counts_out_of_sorted_scores_are_those_of_every_image_looked_at(model: M
     expected = hits / np.maximum(decided.sum(axis=0), 1)
     assert [each.precision for each in found.classes] == pytest.approx(expected.tolist())
     assert found.answered == decided.any(axis=1).sum()
+    if scored.task is Task.MULTI_LABEL:
+        assert found.metrics["exact_match"] == pytest.approx((decided == scored.truth).all(axis=1).mean())
 
 
 def test_a_threshold_leaves_single_label_images_without_an_answer_and_the_correlation_counts_them(
@@ -90,6 +92,12 @@ def test_a_threshold_leaves_single_label_images_without_an_answer_and_the_correl
     matrix = confusion(single, thresholds)
     assert matrix is not None
     assert matrix.dense()[:, 3].sum() == (answer == 3).sum() == len(single) - found.answered
+
+
+def test_what_is_read_label_by_label_lies_so_in_memory(model: Model) -> None:
+    scored = model.scored(Split.TRAIN)
+    assert scored.truth.flags.f_contiguous
+    assert scored.probabilities.flags.f_contiguous
 
 
 def test_decisions_are_the_trainers(model: Model) -> None:
