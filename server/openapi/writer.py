@@ -10,11 +10,12 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from http import HTTPStatus
 from typing import Any, get_args, get_origin, get_type_hints
 
 from flask import Flask, Response
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from werkzeug.routing import Rule
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -74,10 +75,35 @@ class Call:
 
 
 def check_described(app: Flask) -> None:
-    """Raises ConfigurationError for a view that says nothing of itself."""
+    """Raises ConfigurationError for a view that says nothing of itself, and for two types of one name in bodies."""
+    named: dict[str, type] = {}
     for name, view in app.view_functions.items():
-        if name != "static" and description_of(view) is None:
+        if name == "static":
+            continue
+        told = description_of(view)
+        if told is None:
             raise ConfigurationError(f"view {name}: expected @described(...), found none.")
+        contents = [*told.body, *(one for answer in _answers(view, told).values() for one in answer.content)]
+        for content in contents:
+            _note_names(content.kind, named)
+
+
+def _note_names(kind: Any, named: dict[str, type]) -> None:
+    """Note a body's type, and those within it. Clients are generated from the names: each means one thing."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel | Enum):
+        is_new = kind.__name__ not in named
+        other = named.setdefault(kind.__name__, kind)
+        if other is not kind:
+            raise ConfigurationError(
+                f"{kind.__module__}.{kind.__name__}: expected a name of its own in the OpenAPI document, found it"
+                f" in {other.__module__} too. Rename one."
+            )
+        if is_new and issubclass(kind, BaseModel):
+            for field in kind.model_fields.values():
+                _note_names(field.annotation, named)
+        return
+    for part in get_args(kind):
+        _note_names(part, named)
 
 
 def write_document(app: Flask, version: str, outline: Outline) -> dict[str, Any]:

@@ -34,7 +34,7 @@ cloud = Routes("cloud", __name__, url_prefix="/api")
 IMAGE = (Content("application/octet-stream", BINARY, "the image's bytes"),)
 
 
-class ProjectName(In):
+class CloudProjectName(In):
     name: Name
 
 
@@ -48,10 +48,10 @@ class ImageName(Out):
 
 @cloud.post("/project")
 @requires(Privilege.CREATE_PROJECTS)
-@described(Group.CLOUD, "Make a project", body=body(ProjectName, {"name": "Trash"}), problems=BODY)
+@described(Group.CLOUD, "Make a project", body=body(CloudProjectName, {"name": "Trash"}), problems=BODY)
 def make_project() -> ProjectId:
     """Its id stands in the addresses of all other calls."""
-    return ProjectId(id=new_project(read_model(ProjectName).name).id)
+    return ProjectId(id=new_project(read_model(CloudProjectName).name).id)
 
 
 @cloud.get("/images/<project>")

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from color_bundle import RED
 from jsonschema import Draft202012Validator
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from running_server import ROOT, Served, bare_app
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
@@ -25,6 +25,7 @@ from licenses.errors import EXIT_CODES, LicenseError
 from server.auth import rule_of_view
 from server.errors import ConfigurationError
 from server.hosting.refusals import Refusal
+from server.openapi.describe import Answer, Content, described
 from server.openapi.document import build_document, check_described
 from server.openapi.problems import PROBLEMS
 from server.openapi.snippets import ORIGIN
@@ -99,6 +100,18 @@ def test_a_view_without_a_description_stops_the_app_from_being_made() -> None:
     app = bare_app()
     app.view_functions["secret.door"] = lambda: ""
     with pytest.raises(ConfigurationError, match=r"secret\.door"):
+        check_described(app)
+
+
+def test_two_types_of_one_name_stop_the_app_from_being_made() -> None:
+    app = bare_app()
+    for number in range(2):
+        kind = type("Twice", (BaseModel,), {"__annotations__": {"number": int}})
+        view = described("Health", "A call", answers={200: Answer("One.", (Content("application/json", list[kind]),))})(  # type: ignore[valid-type]
+            lambda: ""
+        )
+        app.view_functions[f"twice.{number}"] = view
+    with pytest.raises(ConfigurationError, match=r"Twice.*Rename one"):
         check_described(app)
 
 
