@@ -1,9 +1,12 @@
 """Two models on the same images: which one is right where the other is wrong, and whether that could be chance.
 
-Images are the same where their files' digests are; both are judged by the first run's labels.
+Images are the same where their files' digests are; both are judged by the first run's labels, each at its own
+thresholds.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +33,14 @@ class Comparison(Frozen):
     p_value: float = Field(description="of a difference as large by chance: McNemar's exact test, two-sided")
 
 
-def compare(first: Model, second: Model, split: Split) -> Comparison:
-    """The images of a split of the first run. Raises Conflict where the second knows none, or the task is another."""
+def compare(
+    first: Model, second: Model, split: Split, first_thresholds: Sequence[float] | None = None,
+    second_thresholds: Sequence[float] | None = None,
+) -> Comparison:  # fmt: skip
+    """The images of a split of the first run. Raises Conflict where the second knows none, or the task is another.
+
+    Thresholds: one a label in the order of that model's labels; None means the model's own.
+    """
     if first.statistics.task is not second.statistics.task:
         raise Conflict("The two models answer different questions: one label an image, or any number.", "OTHER_TASK")
     ours = first.scored(split)
@@ -44,8 +53,11 @@ def compare(first: Model, second: Model, split: Split) -> Comparison:
     ]
     if not pairs:
         raise Conflict("The two models have no image in common.", "NOTHING_IN_COMMON")
-    right = _correct(ours, ours.truth, ours.labels)
-    theirs = {where: _correct_by(second.scored(where), pairs, where, ours) for where in {pair[1] for pair in pairs}}
+    right = _equal_by_name(ours.decided(ours.thresholds(first_thresholds)), ours.labels, ours.truth, ours.labels)
+    theirs = {
+        where: _correct_by(second.scored(where), second_thresholds, pairs, where, ours)
+        for where in {pair[1] for pair in pairs}
+    }
     rows = np.array([pair[0] for pair in pairs])
     a = right[rows]
     b = np.array([theirs[where][row] for row, where, _ in pairs])
@@ -84,17 +96,15 @@ def _places(model: Model) -> dict[str, tuple[Split, int]]:
     return found
 
 
-def _correct_by(scored: Scored, pairs: list[tuple[int, Split, int]], where: Split, ours: Scored) -> dict[int, bool]:
+def _correct_by(
+    scored: Scored, thresholds: Sequence[float] | None, pairs: list[tuple[int, Split, int]], where: Split, ours: Scored
+) -> dict[int, bool]:
     """By our row: whether the other model's answer is what our labels say."""
     chosen = [(row, index) for row, split, index in pairs if split is where]
-    decided = scored.decided(scored.default_thresholds)[[index for _, index in chosen]]
+    decided = scored.decided(scored.thresholds(thresholds))[[index for _, index in chosen]]
     truth = ours.truth[[row for row, _ in chosen]]
     right = _equal_by_name(decided, scored.labels, truth, ours.labels)
     return dict(zip((row for row, _ in chosen), right.tolist(), strict=True))
-
-
-def _correct(scored: Scored, truth: NDArray[np.bool_], labels: tuple[str, ...]) -> NDArray[np.bool_]:
-    return _equal_by_name(scored.decided(scored.default_thresholds), scored.labels, truth, labels)
 
 
 def _equal_by_name(

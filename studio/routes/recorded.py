@@ -19,6 +19,7 @@ from studio.analysis.take_along import zip_parts
 from studio.context import context
 from studio.database.tables import images
 from studio.labels.standing import still_standing
+from studio.predict.thresholds import saved_thresholds
 from studio.routes.groups import Group
 from studio.routes.measured import (
     NOT_THERE,
@@ -106,7 +107,7 @@ class ComparisonQuery(SplitQuery):
 
 
 class Compared(Out):
-    """On the images of the first model's split that both know, each at its own thresholds."""
+    """On the images of the first model's split that both know, each at the thresholds in force for it."""
 
     images: int
     learnt_by_other: int = Field(description="of them, that the other was trained on: it knows the answer")
@@ -215,9 +216,12 @@ def issues(project: str, job: str) -> Issues:
 def comparison(project: str, job: str) -> Compared:
     """On the same images: which is right where the other is wrong, and whether that could be chance."""
     asked = read_query(ComparisonQuery)
-    first = open_model(training_row(job), asked.choice)
-    second = open_model(training_row(asked.other), asked.other_choice)
-    found = compare(first, second, asked.split)
+    row, other = training_row(job), training_row(asked.other)
+    first, second = open_model(row, asked.choice), open_model(other, asked.other_choice)
+    with context().database.reading() as connection:
+        ours = saved_thresholds(connection, row.id, asked.choice, first.labels)
+        theirs = saved_thresholds(connection, other.id, asked.other_choice, second.labels)
+    found = compare(first, second, asked.split, ours, theirs)
     return Compared(
         images=found.images, learnt_by_other=found.learnt_by_second, this_correct=found.first_correct,
         other_correct=found.second_correct, both_correct=found.both_correct, neither_correct=found.neither_correct,

@@ -192,6 +192,21 @@ def test_two_models_are_compared_on_the_images_that_both_know(work: Workplace, i
     assert work.caller.refused("GET", wrong) == (409, "OTHER_TASK")
 
 
+def test_a_comparison_judges_each_model_by_the_thresholds_in_force(work: Workplace, images: list[str]) -> None:
+    first, second = (add_model(work, images, Task.MULTI_LABEL, seed=seed) for seed in (0, 1))
+    path = f"{work.path}/models/{first}/comparison?other={second}&split=test"
+    before = work.caller.get(path)
+    for job, mine, others in ((first, "this_correct", "other_correct"), (second, "other_correct", "this_correct")):
+        own = work.caller.put(f"{work.path}/models/{job}/thresholds", {"thresholds": [0.9, 0.8, 0.95]})
+        told = work.caller.get(path)
+        exact = ask(work, job, "measure", split="test")["metrics"]["exact_match"]
+        assert told[mine] == round(exact * 30) != before[mine]
+        assert told[others] == before[others]
+        assert own["saved"]
+        work.caller.put(f"{work.path}/models/{job}/thresholds", {"thresholds": None})
+    assert work.caller.get(path) == before
+
+
 def test_what_is_no_measured_model_says_so(work: Workplace, images: list[str]) -> None:
     waiting = work.caller.post(f"{work.path}/trainings", {"name": "waits"}, 201)["id"]
     assert work.caller.refused("GET", f"{work.path}/models/{waiting}") == (409, "NOT_MEASURED")
