@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -28,7 +28,8 @@ log = logging.getLogger("onsight.studio")
 NEAREST: Final = 10
 LOWEST_PAIR: Final = PROPOSED
 NEAR_DUPLICATE: Final = 0.985
-_BLOCK: Final = 512
+_MOST_ROWS: Final = 512
+_MOST_COSINES: Final = 1 << 24  # at once, 64 MiB of them, and twice that for their order
 _KEPT: Final = 3
 
 
@@ -62,11 +63,18 @@ class Neighbours:
 
 @dataclass
 class Working:
-    """done, total: rows."""
+    """done, total: rows.  dropped: the images have changed since."""
 
     done: int
     total: int
     future: Future[Neighbours] | None = None
+    dropped: threading.Event = field(default_factory=threading.Event)
+
+    def drop(self) -> None:
+        """Do no more for it: while images come in, each question is for a new set of them, and old ones pile up."""
+        self.dropped.set()
+        if self.future is not None:
+            self.future.cancel()
 
 
 class NeighbourStore:
@@ -81,37 +89,53 @@ class NeighbourStore:
         """Those of these features, or how far they are after `wait_s`."""
         with self._lock:
             known = self._known.get(project_id)
-            if known is None or known[0] is not features:
+            if known is None or not _are_equal(known[0], features):
+                if known is not None:
+                    known[1].drop()
                 working = Working(0, len(features))
                 working.future = self._pool.submit(self._work, project_id, features, working)
                 self._known[project_id] = known = (features, working)
             self._known.move_to_end(project_id)
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
+            finished = [each for each, (_, working) in self._known.items() if working.future and working.future.done()]
+            for each in finished[:-_KEPT]:  # one that works is kept: dropped, it would begin anew at the next question
+                del self._known[each]
         working = known[1]
         assert working.future is not None
         try:
             return working.future.result(wait_s)
-        except TimeoutError:
+        except (TimeoutError, CancelledError):
             return working
 
     def _work(self, project_id: int, features: ProjectFeatures, working: Working) -> Neighbours:
         try:
             return find_neighbours(features, working)
+        except CancelledError:
+            raise
         except BaseException:
             log.exception("neighbours failed")
             with self._lock:  # the next question tries again
-                self._known.pop(project_id, None)
+                known = self._known.get(project_id)
+                if known is not None and known[1] is working:
+                    del self._known[project_id]
             raise
 
 
+def _are_equal(one: ProjectFeatures, other: ProjectFeatures) -> bool:
+    """Whether the same rows are of the same images: they come anew where other projects have taken their place."""
+    return one is other or one.public_ids == other.public_ids
+
+
 def find_neighbours(features: ProjectFeatures, working: Working | None = None) -> Neighbours:
+    """Raises CancelledError where it was dropped meanwhile."""
     count, vectors = len(features), features.vectors
     kept = min(NEAREST, max(0, count - 1))
     nearest = np.zeros((count, kept), np.int64)
     near = np.zeros((count, kept), np.float32)
-    for start in range(0, count, _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, count))
+    at_once = max(1, min(_MOST_ROWS, _MOST_COSINES // max(1, count)))
+    for start in range(0, count, at_once):
+        if working is not None and working.dropped.is_set():
+            raise CancelledError
+        rows = np.arange(start, min(start + at_once, count))
         cosines = vectors[rows] @ vectors.T  # (B,LENGTH) -> (B,N)
         cosines[np.arange(len(rows)), rows] = -2.0
         if kept:

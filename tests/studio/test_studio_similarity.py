@@ -27,7 +27,7 @@ from studio.jobs.queue import SHORT_KINDS, Kind
 from studio.jobs.worker import Worker
 from studio.similarity.doubts import doubts
 from studio.similarity.encode import ImageEncoder
-from studio.similarity.neighbours import Neighbours, find_neighbours
+from studio.similarity.neighbours import Neighbours, NeighbourStore, Working, find_neighbours
 from studio.similarity.search import best
 from studio.similarity.store import FeatureStore, ProjectFeatures
 from trainer.data.fingerprint import FINGERPRINT_BYTES, HASH_BYTES, THUMBNAIL_SIDE
@@ -71,6 +71,23 @@ def test_neighbours_are_those_of_a_whole_comparison() -> None:
     np.fill_diagonal(cosines, -2)
     expected = np.argsort(-cosines, axis=1, kind="stable")[:, :10]
     assert (found.nearest == expected).mean() > 0.999
+
+
+def test_while_images_come_in_only_the_newest_question_is_worked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    growing = [made(rng.standard_normal((count, LENGTH))) for count in range(5, 15)]
+
+    def endless(features: ProjectFeatures, working: Working) -> Neighbours:
+        if features is not growing[-1]:
+            assert working.dropped.wait(600)
+        return find_neighbours(features, working)
+
+    monkeypatch.setattr("studio.similarity.neighbours.find_neighbours", endless)
+    store = NeighbourStore()
+    asked = [store.of(1, features, 0) for features in growing[:-1]]
+    assert all(isinstance(each, Working) for each in asked)
+    assert isinstance(store.of(1, growing[-1], 300), Neighbours)
+    assert [each.dropped.is_set() for each in asked if isinstance(each, Working)] == [True] * 9
 
 
 def test_groups_hang_together_by_pairs_and_grow_as_the_threshold_falls() -> None:
