@@ -43,7 +43,7 @@ interface FigureProps {
 
 function Figure({ name, value, interval }: FigureProps) {
   const words = (number: number | null | undefined) =>
-    number === null || number === undefined ? "–" : PLAIN.has(name) ? number.toFixed(3) : percent(number);
+    number === null || number === undefined ? "–" : PLAIN.has(name) ? number.toFixed(3) : percent(number).replace(" ", "\u00a0");
   return (
     <Paper withBorder radius="lg" p="md">
       <Tooltip label={definitionOf(name)}>

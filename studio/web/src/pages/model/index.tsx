@@ -96,7 +96,7 @@ function Model({ facts, onChoice }: { facts: NonNullable<ReturnType<typeof useFa
           />
         </Group>
         <Notes facts={facts} />
-        <Tabs value={tab} onChange={(value) => set("tab", value ?? "statistics")} keepMounted={false}>
+        <Tabs value={parts.some((each) => each.value === tab) ? tab : "statistics"} onChange={(value) => set("tab", value ?? "statistics")} keepMounted={false}>
           <Tabs.List mb="lg">
             {parts.map(({ value, label, icon: Picture }) => (
               <Tabs.Tab key={value} value={value} leftSection={<Picture size={16} />}>
