@@ -1,11 +1,13 @@
 import { ActionIcon, Button, Group, Paper, Progress, Stack, Text } from "@mantine/core";
 import { IconX } from "@tabler/icons-react";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { bytes, count, duration } from "@/components/words";
 import { UploadReport } from "@/pages/images/upload/UploadReport";
 import type { Upload } from "@/pages/images/upload/Upload";
 import { dismiss, goOn, useUploads } from "@/pages/images/upload/uploads";
 import classes from "@/pages/images/upload/tray.module.css";
+
+const GOOD_NEWS_MS = 20_000; // then it makes room: what was refused stays until it is closed
 
 /** At the edge of every page, as long as there are uploads to tell of. */
 export default function Tray() {
@@ -27,6 +29,12 @@ export default function Tray() {
 function Entry({ upload, onShow }: { upload: Upload; onShow: () => void }) {
   const { state, counts, isRunning, error } = upload;
   const { bytesPerS, leftS } = upload.speed;
+  const isGood = state === "done" && counts.refused === 0;
+  useEffect(() => {
+    if (!isGood) return;
+    const timer = setTimeout(() => dismiss(upload), GOOD_NEWS_MS);
+    return () => clearTimeout(timer);
+  }, [isGood, upload]);
   const told = counts.added + counts.duplicate + counts.refused;
   const title = {
     waiting: "Waiting for the upload before",
