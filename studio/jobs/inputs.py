@@ -11,6 +11,7 @@ from trainer.recipe import Augmentation, Recipe
 from trainer.run_folder import ModelChoice
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+LabelName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]  # PostgreSQL takes no zero
 # By the trainer's own defaults and limits: a training of the studio is one of the command line.
 _DEFAULTS = Recipe(images="")
 
@@ -70,14 +71,14 @@ class NoInput(Frozen):
 class ExportInput(Frozen):
     """The options of `onsight export` that the studio offers."""
 
-    training: str = Field(description="public id of the job that trained it")
+    training: str = Field(pattern=r"^[A-Za-z0-9]{1,32}$", description="public id of the job that trained it")
     model: ModelChoice = "best"
     name: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="the model's, in addresses")
     version: str = Field(default="1", pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")
-    variants: tuple[Literal["fp32", "fp16", "int8", "int8-tensorrt"], ...] = ("fp32",)
+    variants: tuple[Literal["fp32", "fp16", "int8", "int8-tensorrt"], ...] = Field(default=("fp32",), max_length=4)
     license_required: bool = False
-    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] | None = Field(
-        default=None, description="of labels; those that were saved for the model where absent"
+    thresholds: dict[LabelName, Annotated[float, Field(ge=0, le=1)]] | None = Field(
+        default=None, max_length=10_000, description="of labels; those that were saved for the model where absent"
     )
 
     def options(self) -> list[str]:

@@ -136,6 +136,8 @@ def test_an_export_needs_a_trained_model_and_waits_for_no_training(labelled: Wor
     trained = train(labelled)["id"]
     path, wanted = f"{labelled.path}/exports", {"training": trained, "name": "pets"}
     assert labelled.caller.refused("POST", path, json=wanted) == (409, "NOT_TRAINED")
+    for unfit in ({"training": "a\0b"}, {"thresholds": {"a\0b": 0.5}}, {"variants": ["fp32"] * 5}):
+        assert labelled.caller.refused("POST", path, json=wanted | unfit) == (400, "JSON_INVALID"), unfit
     finish(labelled, claim(labelled), State.DONE)
     waiting = [train(labelled, f"t{number}") for number in range(3)]
     export = labelled.caller.post(path, wanted, 201)
