@@ -201,7 +201,14 @@ def _stored(ids: list[str]) -> Iterator[Entry]:
         raise Forbidden("To predict a stored image needs the privilege view too.", "PRIVILEGE_MISSING")
     with context().database.reading() as connection:
         rows = [find_image(connection, this_project().id, public_id).row for public_id in ids]
-    return (Entry(row.name, context().originals.read(row.sha256)) for row in rows)
+    return (_stored_file(row.name, row.sha256) for row in rows)
+
+
+def _stored_file(name: str, digest: str) -> Entry:
+    try:
+        return Entry(name, context().originals.read(digest))
+    except FileNotFoundError:
+        return Entry(name, None, "NOT_FOUND", "The image was removed just now.")
 
 
 def _at_most(entries: Iterator[Entry]) -> Iterator[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import time
@@ -189,6 +190,9 @@ def test_a_stored_image_is_predicted_by_those_who_may_see_it(trained: tuple[Work
     token = work.rig.by_token(work.owner, Scope.PREDICT)
     assert token.refused("POST", address) == (403, "PRIVILEGE_MISSING")
     assert work.rig.by_token(work.owner, Scope.PREDICT, Scope.READ).post(address)["results"] == [stored]
+    work.rig.parts.originals.remove(hashlib.sha256(image).hexdigest())  # as by somebody who removes it meanwhile
+    (gone,) = work.caller.post(address)["results"]
+    assert (gone["name"], gone["problem"]["code"]) == ("a/blue.png", "NOT_FOUND")
     other = work.rig.workplace()
     (foreign,) = other.add_images(1)
     assert work.caller.refused("POST", address.replace(file["image"], foreign)) == (404, "NOT_FOUND")
