@@ -10,11 +10,11 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from studio.database.tables import images
 from trainer.data.fingerprint import FINGERPRINT_BYTES
@@ -24,6 +24,9 @@ from trainer.feature_index import read_index
 
 PROJECTS_KEPT: Final = 3  # of 100,000 images one is 170 MB
 _AT_ONCE: Final = 2048
+
+
+_State = tuple[Any, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,22 +57,41 @@ class FeatureStore:
     def __init__(self, cache_dir: Path) -> None:
         """cache_dir: of the install."""
         self._cache_dir = cache_dir
-        self._projects: OrderedDict[int, ProjectFeatures] = OrderedDict()
+        self._projects: OrderedDict[int, tuple[_State, ProjectFeatures]] = OrderedDict()
         self._caches: dict[str, tuple[int, FeatureCache]] = {}
         self._lock = threading.Lock()
 
     def of_project(self, connection: Connection, project_id: int) -> ProjectFeatures:
         """The images as they are now. The same object comes for as long as nothing has changed."""
+        state = self._state(connection, project_id)
+        with self._lock:
+            state_before, before = self._projects.get(project_id, (None, None))
+        if before is not None and state == state_before:
+            return before
         own = select(images.c.id, images.c.public_id, images.c.sha256).where(images.c.project_id == project_id)
         rows = [(row.id, row.public_id, row.sha256) for row in connection.execute(own.order_by(images.c.id))]
         with self._lock:
-            before = self._projects.get(project_id)
             found = self._updated(before, rows)
-            self._projects[project_id] = found
+            self._projects[project_id] = (state, found)
             self._projects.move_to_end(project_id)
             while len(self._projects) > PROJECTS_KEPT:
                 self._projects.popitem(last=False)
         return found
+
+    def _state(self, connection: Connection, project_id: int) -> _State:
+        """What differs once an image came or went or was read: reading all rows would take longer than the search.
+
+        An id may come again where the newest image was removed, its public id does not.
+        """
+        own = images.c.project_id == project_id
+        count, total, last = connection.execute(
+            select(func.count(), func.sum(images.c.id), func.max(images.c.id)).where(own)
+        ).one()
+        newest = connection.scalar(select(images.c.public_id).where(images.c.id == last))
+        with self._lock:
+            self._cache()
+            read = tuple((folder, shards) for folder, (shards, _) in self._caches.items())
+        return count, total, newest, read
 
     def known(self, digests: list[str]) -> set[str]:
         """Those whose features have been read."""
