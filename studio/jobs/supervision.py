@@ -44,13 +44,20 @@ class Kept:
         """Start it where it is not, and it is time to."""
         if self.process is not None and self.process.poll() is not None:
             log.warning("worker ended", extra={"status": self.process.returncode, "options": " ".join(self.options)})
-            self.wait_s = _FIRST_WAIT_S if now - self.started_at > _STEADY_S else min(self.wait_s * 2, _LONGEST_WAIT_S)
-            self.starts_at, self.process = now + self.wait_s, None
+            self._wait(now, was_steady=now - self.started_at > _STEADY_S)
         if self.process is None and now >= self.starts_at:
             command = [sys.executable, "-m", "onsight.cli", "studio", "worker", "--attached", *self.options]
             # In a session of its own: a Ctrl-C in the studio's terminal is the studio's alone.
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
+            try:
+                self.process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
+            except OSError:  # memory or processes are short; ending here would end the other workers as well
+                log.exception("worker not started")
+                self._wait(now, was_steady=False)
             self.started_at = now
+
+    def _wait(self, now: float, *, was_steady: bool) -> None:
+        self.wait_s = _FIRST_WAIT_S if was_steady else min(self.wait_s * 2, _LONGEST_WAIT_S)
+        self.starts_at, self.process = now + self.wait_s, None
 
     def end(self) -> None:
         if self.process is not None and self.process.stdin is not None:

@@ -1,7 +1,10 @@
-"""What must not stay behind: jobs of the studio's own that failed, folders of deleted projects, paths in messages."""
+"""What must not stay behind: jobs of the studio's own that failed, folders of deleted projects, paths in messages;
+and what must not end with them: other workers.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from datetime import timedelta
@@ -14,6 +17,7 @@ from studio_rig import Workplace
 from studio.database.tables import jobs
 from studio.jobs import queue
 from studio.jobs.folder import JobFolder
+from studio.jobs.supervision import Kept
 from studio.jobs.worker import Worker
 
 
@@ -66,3 +70,20 @@ def test_what_an_export_prints_names_no_folder_of_this_machine(tmp_path: Path) -
     place.log_path.write_text(f"Error: {tmp_path}/aTraining1/run is no run folder, nor is {tmp_path}/anExport1/x\n")
     assert place.complaint() == "aTraining1/run is no run folder, nor is x"
     assert place.log_tail(1000) == "Error: aTraining1/run is no run folder, nor is x\n"
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again_later_and_takes_no_other_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tries = 0
+
+    def short(*_: object, **__: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", short)
+    place = Kept(())
+    for tenth in range(10 * 600):
+        place.look(1000.0 + tenth / 9.7)
+    assert 10 < tries < 20  # once a minute in the end
