@@ -9,7 +9,7 @@ import { Moment } from "@/components/Moment";
 import { PageHead } from "@/components/PageHead";
 import { Trouble } from "@/components/Trouble";
 import { count, percent } from "@/components/words";
-import { definitionOf, headlinesOf, SPLIT_WORDS, TASK_WORDS, termOf } from "@/pages/model/terms";
+import { definitionOf, headlinesOf, PLAIN, SPLIT_WORDS, TASK_WORDS, termOf } from "@/pages/model/terms";
 
 type ListedModel = Schemas["ListedModel"];
 
@@ -92,7 +92,7 @@ function ModelCard({ project, model }: { project: string; model: ListedModel }) 
             <Tooltip key={name} label={definitionOf(name)}>
               <Stack gap={0}>
                 <Text fw={600} className="tabular">
-                  {percent(model.metrics[name]?.value)}
+                  {PLAIN.has(name) ? (model.metrics[name]?.value?.toFixed(3) ?? "–") : percent(model.metrics[name]?.value)}
                 </Text>
                 <Text size="xs" c="dimmed">
                   {termOf(name)}
