@@ -138,16 +138,18 @@ def file(project: str, job: str) -> Response:
     refusal = license_refusal(found, _home())
     if refusal is not None:
         raise refusal
-    if not request.range and request.method == "GET":
+    response = send_file(
+        found.path, BUNDLE, as_attachment=True, download_name=found.file_name, etag=found.sha256, conditional=True
+    )
+    if response.status_code in (200, 206) and request.method == "GET":
         details = {"export": job, "bundle": found.file_name, "sha256": found.sha256}
+        if response.status_code == 206:  # told as well: a first part that is all but a byte is a download
+            details["part"] = response.headers["Content-Range"]
         with context().database.writing() as connection:
             here = this_project()
             audit.record(
                 connection, actor(), "model.downloaded", found.row.name, project_id=here.id, details=details
             )  # fmt: skip
-    response = send_file(
-        found.path, BUNDLE, as_attachment=True, download_name=found.file_name, etag=found.sha256, conditional=True
-    )
     digest = base64.b64encode(bytes.fromhex(found.sha256)).decode()
     response.headers["Repr-Digest"] = f"sha-256=:{digest}:"
     response.headers["Cache-Control"] = "private, no-cache"

@@ -90,7 +90,9 @@ def test_a_bundle_comes_whole_in_parts_and_only_when_it_changed(
     assert (same.status_code, same.data) == (304, b"")
     with work.rig.parts.database.reading() as connection:
         told = list(connection.execute(select(audit).where(audit.c.action == "model.downloaded")))
-    assert [row.details["sha256"] for row in told] == [digest.hex()] * 2  # parts and unchanged files are no news
+    assert [row.details["sha256"] for row in told] == [digest.hex()] * 3  # all that left, and nothing that did not
+    part_sent = f"bytes 1000-{len(data) - 1}/{len(data)}"
+    assert [row.details.get("part") for row in sorted(told, key=lambda row: row.id)] == [None, part_sent, None]
 
 
 def test_what_is_known_of_a_bundle_and_how_it_is_installed(
