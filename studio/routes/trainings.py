@@ -17,6 +17,7 @@ from studio.jobs import queue
 from studio.jobs.backbones import Backbone, backbones_of
 from studio.jobs.inputs import TrainingInput
 from studio.jobs.readout import ReadOut, read_out
+from studio.projects.store import lock_project
 from studio.routes.groups import Group
 from studio.routes.jobs import JOB_EXAMPLE, Job, told_job
 from studio.routes.problems import BODY
@@ -120,6 +121,7 @@ def _queue(wanted: list[tuple[str, TrainingInput]]) -> list[Any]:
     parts, here = context(), this_project()
     rows = []
     with parts.database.writing() as connection:
+        lock_project(connection, here.id)  # two at once would both keep the same version of the data set
         for name, training in wanted:
             rows.append(queue.add_training(connection, here.id, principal().user_id, name, training, parts.now()))
             audit.record(connection, actor(), "training.queued", name, project_id=here.id)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 from studio_rig import Workplace
 
+from studio.access.privileges import Scope
 from studio.database.tables import jobs
 from studio.jobs.folder import JobFolder
 from studio.jobs.readout import ASSUMED_IMAGES_A_SECOND
@@ -189,3 +191,12 @@ def test_the_network_that_comes_along_is_the_first_to_choose(work: Workplace) ->
     found = work.caller.get(f"{work.path}/backbones")["backbones"]
     assert [(each["name"], each["built_in"]) for each in found] == [("onsight-small", True), ("resnet", False)]
     assert found[0]["size_bytes"] > 5e6
+
+
+def test_trainings_that_are_asked_for_at_once_learn_one_version(labelled: Workplace) -> None:
+    callers = [labelled.rig.by_token(labelled.owner, Scope.READ, Scope.TRAIN) for _ in range(4)]
+    wanted = {"name": "t", "training": {"minutes": 1}}
+    with ThreadPoolExecutor(4) as pool:
+        queued = list(pool.map(lambda caller: caller.post(f"{labelled.path}/trainings", wanted, 201), callers))
+    assert len({job["id"] for job in queued}) == 4
+    assert len({job["dataset"] for job in queued}) == 1
