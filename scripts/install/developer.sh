@@ -34,7 +34,11 @@ install_for_developer() {
   if [ ${#demo[@]} -gt 0 ]; then
     exec .venv/bin/onsight "${demo[@]}"
   fi
-  echo "Installed. Next: .venv/bin/onsight --help"
+  if has_extra "$extras" studio; then
+    echo "Installed. Next: .venv/bin/onsight studio, or .venv/bin/onsight --help"
+  else
+    echo "Installed. Next: .venv/bin/onsight --help"
+  fi
 }
 
 install_into_developers_venv() {

@@ -38,6 +38,17 @@ def targets_for(manifest: Manifest, file_name: str, sha256: str, key_id: str) ->
     )
     return (
         Target(
+            "here", "A first try", "An installation of Onsight for a user; no root",
+            (check,
+             Step(f"Trust the key that signed it, {key_id}; needless on the machine where it was made.",
+                  (f"onsight trust add {KEY_FILE} --name maker",)),
+             *_license(manifest, "onsight", ""),
+             Step("Make a token, put the bundle into a folder of models, and serve that. Ctrl-C ends the server.",
+                  ("onsight token create my-app", "mkdir -p models", f"cp {file_name} models/",
+                   "onsight serve models --port 8000")),
+             ask),
+        ),
+        Target(
             "linux-cpu", "Linux", "Linux with Python 3.11 or newer and venv, root, Onsight's source tree",
             (check, Step("Install the server as a system service.", ("sudo scripts/install_linux.sh --service",)),
              *_service(manifest, file_name, key_id), ask),

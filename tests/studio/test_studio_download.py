@@ -107,7 +107,8 @@ def test_what_is_known_of_a_bundle_and_how_it_is_installed(
     assert found["licence"] is None
     key = work.caller.ask("GET", f"{address}/key").data
     assert PublicKey.from_pem(key) == maker_key.public_key
-    assert [target["id"] for target in found["targets"]] == ["linux-cpu", "linux-gpu", "docker", "air-gapped"]
+    ids = [target["id"] for target in found["targets"]]
+    assert ids == ["here", "linux-cpu", "linux-gpu", "docker", "air-gapped"]
     text = work.caller.ask("GET", f"{address}/instructions").text
     for target in found["targets"]:
         commands = [command for step in target["steps"] for command in step["commands"]]
@@ -162,7 +163,7 @@ def test_a_bundle_that_demands_a_licence_goes_where_one_allows_it(
     assert work.caller.refused("GET", f"{address}/file") == (403, "LICENSE_MISSING")
     assert licence() == (False, "LICENSE_MISSING")
     steps = [step for target in work.caller.get(address)["targets"] for step in target["steps"]]
-    assert sum("license request" in command for step in steps for command in step["commands"]) == 4
+    assert sum("license request" in command for step in steps for command in step["commands"]) == 5
 
     def install(status: int = 200, **terms: Any) -> Any:
         file = vendor.file(**terms)

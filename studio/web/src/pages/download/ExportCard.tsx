@@ -1,5 +1,7 @@
 import { ActionIcon, Alert, Badge, Button, Group, Paper, Progress, Stack, Text, Title, Tooltip } from "@mantine/core";
 import { IconAlertTriangle, IconTrash } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { api, take } from "@/api/client";
 import { confirm } from "@/components/confirm";
 import { Trouble } from "@/components/Trouble";
 import { ago, duration } from "@/components/words";
@@ -31,7 +33,7 @@ export function ExportCard({ project, job, training, opened, onOpen }: Props) {
               <Title order={3} size="h4">
                 {name}
               </Title>
-              {forms.map((form) => (
+              {isWaiting(job) && forms.map((form) => (
                 <Badge key={form} variant="light" color="gray" tt="none">
                   {form}
                 </Badge>
@@ -79,7 +81,7 @@ export function ExportCard({ project, job, training, opened, onOpen }: Props) {
         )}
         {job.state === "done" &&
           (opened ? (
-            <Finished project={project} job={job.id} />
+            <Finished project={project} job={job.id} wanted={forms} />
           ) : (
             <Group>
               <Button size="xs" variant="light" onClick={onOpen}>
@@ -107,9 +109,30 @@ function OnItsWay({ job }: { job: Job }) {
   );
 }
 
-function Finished({ project, job }: { project: string; job: string }) {
+function Finished({ project, job, wanted }: { project: string; job: string; wanted: string[] }) {
   const bundle = useBundle(project, job);
   if (bundle.isPending) return <Progress value={100} animated size="sm" aria-label="The bundle is checked" />;
   if (bundle.isError) return <Trouble error={bundle.error} retry={() => void bundle.refetch()} />;
-  return <Bundle project={project} bundle={bundle.data} />;
+  const missing = wanted.filter((form) => !bundle.data.forms.some(({ name }) => name === form));
+  return (
+    <>
+      {missing.length > 0 && <LeftOut project={project} job={job} missing={missing} />}
+      <Bundle project={project} bundle={bundle.data} />
+    </>
+  );
+}
+
+/** Forms that were asked for and did not pass: why, as the export printed it. */
+function LeftOut({ project, job, missing }: { project: string; job: string; missing: string[] }) {
+  const log = useQuery({
+    queryKey: ["log", project, job],
+    queryFn: () =>
+      take(api.GET("/studio/v1/projects/{project}/jobs/{job}/log", { params: { path: { project, job } }, parseAs: "text" })),
+  });
+  const reasons = log.data?.split("\n").filter((line) => missing.some((form) => line.includes(form) && line.includes("left out"))) ?? [];
+  return (
+    <Alert color="yellow" variant="light" icon={<IconAlertTriangle size={18} />} title={`Without ${missing.join(", ")}`}>
+      {reasons.length > 0 ? reasons.map((line) => <Text key={line} size="sm">{line.trim()}</Text>) : <Text size="sm">It did not answer as full precision does.</Text>}
+    </Alert>
+  );
 }

@@ -1,4 +1,4 @@
-import { useElementSize, useMergedRef } from "@mantine/hooks";
+import { useElementSize } from "@mantine/hooks";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, type Ref, useEffect, useImperativeHandle, useRef, useState } from "react";
 import type { Label } from "@/api/labels";
@@ -43,9 +43,8 @@ interface Props {
 
 /** Rows of square tiles, of which only those in sight are there. One stop for Tab; arrows move a frame inside. */
 export function Grid({ handle, project, total, at, labels, filter, selected, framed, tilePx, isWhole, actions, onSight, children }: Props) {
-  const { ref: sizeRef, width } = useElementSize();
+  const { ref: sizeRef, width } = useElementSize(); // of the sheet: what a scrollbar takes is not there
   const scroller = useRef<HTMLDivElement>(null);
-  const element = useMergedRef(scroller, sizeRef);
   const isMoving = useFastScroll(scroller);
   const columns = Math.max(2, Math.floor((width - 2 * EDGE_PX + GAP_PX) / (tilePx + GAP_PX)));
   const side = Math.max(40, (width - 2 * EDGE_PX - (columns - 1) * GAP_PX) / columns);
@@ -87,7 +86,7 @@ export function Grid({ handle, project, total, at, labels, filter, selected, fra
 
   return (
     <div
-      ref={element}
+      ref={scroller}
       className={[classes.grid, isWhole && classes.whole, side < NARROW_PX && classes.narrow, side < SMALL_PX && classes.small].filter(Boolean).join(" ")}
       role="grid"
       tabIndex={0}
@@ -97,7 +96,7 @@ export function Grid({ handle, project, total, at, labels, filter, selected, fra
       aria-colcount={columns}
       aria-activedescendant={total ? tileId(framed) : undefined}
     >
-      <div role="presentation" className={classes.sheet} style={{ height: rows.getTotalSize() }}>
+      <div ref={sizeRef} role="presentation" className={classes.sheet} style={{ height: rows.getTotalSize() }}>
         {shown.map((row) => (
           <div
             key={row.key}

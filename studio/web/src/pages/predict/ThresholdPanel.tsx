@@ -55,7 +55,7 @@ export function ThresholdPanel({ task, own, changed, colourOf, modelAddress, onC
             {own.length > 1 && (
               <Threshold
                 label="All labels"
-                value={isChanged ? Math.max(...own.map(({ label, threshold }) => changed[label] ?? threshold)) : 0}
+                value={Math.max(...own.map(({ label, threshold }) => changed[label] ?? threshold))}
                 colour="var(--mantine-primary-color-filled)"
                 onChange={(value) => onChange(Object.fromEntries(own.map(({ label }) => [label, value])))}
               />

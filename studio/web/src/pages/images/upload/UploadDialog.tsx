@@ -57,7 +57,6 @@ export function UploadDialog({ project, found, mayLabel, onClose }: Props) {
                 limit={50}
                 value={labels}
                 onChange={(values) => setLabels(namesIn(values))}
-                data-autofocus
               />
               {hasFolders && (
                 <Switch
@@ -89,7 +88,7 @@ export function UploadDialog({ project, found, mayLabel, onClose }: Props) {
             <Button variant="default" onClick={onClose}>
               Cancel
             </Button>
-            <Button type="submit" data-autofocus={mayLabel ? undefined : true}>
+            <Button type="submit" data-autofocus>
               Upload
             </Button>
           </Group>
