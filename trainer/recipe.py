@@ -32,6 +32,9 @@ class Recipe(Frozen):
     learning_rate: Annotated[float, Field(gt=0, lt=10)] | None = Field(
         default=None, description="peak of the schedule; chosen by stage where absent"
     )
+    warm_start: str | None = Field(
+        default=None, description="folder of a run of the same form, to begin from its best weights; labels by name"
+    )
     hidden_units: int = Field(default=512, ge=0, le=65536, description="of the head; 0 is a linear head")
     epochs: int | None = Field(default=None, ge=1, description="upper limit; chosen by stage where absent")
     patience: int | None = Field(default=None, ge=1, description="epochs without improvement before it stops")

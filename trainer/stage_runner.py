@@ -20,6 +20,7 @@ from trainer.run import ModelDescription, Run
 from trainer.run_folder import ModelChoice
 from trainer.stage_defaults import DEFAULTS, FINE_TUNE, HEAD, NETWORK, WORK, steps_of
 from trainer.stages import Examples, FeatureInputs, PixelInputs, pack_state, plan_stage, run_stage, unpack_state
+from trainer.warm_start import WarmStart, check_labels_in_common
 
 SAVE_INTERVAL_S = 10.0
 
@@ -49,8 +50,13 @@ class StageRunner:
     """One run's stages. The time budget is shared: what one stage leaves, the next may use."""
 
     def __init__(
-        self, run: Run, recipe: Recipe, description: ModelDescription, examples: Examples, reporter: Reporter
-    ) -> None:
+        self, run: Run, recipe: Recipe, description: ModelDescription, examples: Examples, reporter: Reporter,
+        warm: WarmStart | None = None,
+    ) -> None:  # fmt: skip
+        """warm: another run to begin from. Raises RunError where it knew none of the labels."""
+        if warm is not None:
+            check_labels_in_common(warm, description.labels)
+        self._warm = warm
         self.run = run
         self.recipe = recipe
         self.description = description
@@ -65,6 +71,8 @@ class StageRunner:
     def head(self, inputs: FeatureInputs) -> Trained:
         head = self._new_head()
         head.standardise(inputs.features, self.examples.train_rows)
+        if self._warm is not None:
+            self._tell_known(self._warm.begin_head(head, self.description.labels))
         if self._resumed_stage == FINE_TUNE:  # this stage was done before; the next one's state holds its result
             return Trained(head, inputs, {}, {}, float("inf"), interrupted=False)
         return self._run(head, inputs, HEAD, None)
@@ -81,7 +89,13 @@ class StageRunner:
 
     def from_random_weights(self, inputs: PixelInputs) -> Trained:
         encoder = load_encoder(self.description.backbone, seed=self.recipe.seed, random_weights=True)
-        return self._run(Classifier(encoder, self._new_head()), inputs, NETWORK, None)
+        network = Classifier(encoder, self._new_head())
+        if self._warm is not None:
+            self._tell_known(self._warm.begin(network, self.description.labels))
+        return self._run(network, inputs, NETWORK, None)
+
+    def _tell_known(self, known: int) -> None:
+        self.reporter.say(f"beginning from another run, which knew {known} of {len(self.description.labels)} labels")
 
     def _new_head(self) -> Head:
         torch.manual_seed(self.recipe.seed)

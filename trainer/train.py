@@ -30,6 +30,7 @@ from trainer.run import ModelDescription, Run
 from trainer.scratch_size import scratch_edge
 from trainer.stage_runner import StageRunner
 from trainer.stages import Examples, FeatureInputs, PixelInputs
+from trainer.warm_start import read_warm_start
 
 SAMPLE_IMAGES = 48
 
@@ -82,6 +83,9 @@ def train(
         backbone = check_backbone(run.model().backbone)
     spec = PreprocessSpec(height=backbone.height, width=backbone.width)
     frozen = not backbone.from_scratch and not recipe.random_weights
+    warm = None
+    if recipe.warm_start and not (begun and run.resume_path.is_file()):  # an unfinished training has weights of its own
+        warm = read_warm_start(Run(Path(recipe.warm_start)), backbone, recipe.hidden_units, frozen=frozen)
     encoder = backbone_encoder(backbone, spec, cache_dir, reporter.say) if frozen else pixel_encoder(spec, cache_dir)
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +125,7 @@ def train(
         snapshot.task, snapshot.label_matrix, snapshot.rows(Split.TRAIN), snapshot.rows(Split.VALIDATION)
     )
     description = _describe(recipe, snapshot, spec, backbone, table, frozen)
-    stages = StageRunner(run, recipe, description, examples, reporter)
+    stages = StageRunner(run, recipe, description, examples, reporter, warm)
     if frozen:
         trained = stages.head(FeatureInputs(keep_rows(table.features, rows)))
         if recipe.fine_tune and not trained.interrupted:
@@ -143,7 +147,7 @@ def train(
 
 def _with_absolute_paths(recipe: Recipe) -> Recipe:
     """The recipe may be read from another folder later: by a resume, a report, an export."""
-    names = ("images", "labels_file", "backbone", "validation_list", "test_list")
+    names = ("images", "labels_file", "backbone", "warm_start", "validation_list", "test_list")
     given = {name: getattr(recipe, name) for name in names}
     return recipe.model_copy(update={n: str(Path(value).resolve()) for n, value in given.items() if value})
 

@@ -68,6 +68,10 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 @network("--random-weights", is_flag=True, default=None, help="Use the backbone's architecture, not its weights.")
 @network("--size", type=int, metavar="PIXELS", help="Edge of the input.  [default: the backbone's]")
 @network("--hidden-units", type=int, metavar="N", help="Of the head; 0 is a linear head.  [default: 512]")
+@network(
+    "--warm-start", type=click.Path(path_type=Path), metavar="RUN",
+    help="Begin from the best weights of another run of the same form; labels are matched by name.",
+)  # fmt: skip
 @training("--minutes", type=float, help="Time budget; it ends earlier once nothing improves.  [default: 10]")
 @training("--epochs", type=int, metavar="N", help="At most so many a stage.")
 @training("--patience", type=int, metavar="N", help="Stop after so many epochs without improvement.")

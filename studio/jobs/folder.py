@@ -116,7 +116,10 @@ class JobFolder:
             return [*_ONSIGHT, "train", "--resume", "--out", str(self.run.folder)]
         shutil.rmtree(self.run.folder, ignore_errors=True)  # a half-written file would be taken for somebody else's
         begin = [str(self.images), "--out", str(self.run.folder), "--labels", str(self.labels_path)]
-        return [*_ONSIGHT, "train", *begin, *TrainingInput.model_validate(job.input).options()]
+        wanted = TrainingInput.model_validate(job.input)
+        if wanted.warm_start is not None:
+            begin += ["--warm-start", str(JobFolder(self.root, wanted.warm_start).run.folder)]
+        return [*_ONSIGHT, "train", *begin, *wanted.options()]
 
     def export_command(self, out: Path, export: ExportInput) -> list[str]:
         """What exports this training's model."""

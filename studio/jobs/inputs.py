@@ -33,6 +33,11 @@ class TrainingInput(Frozen):
     backbone: str | None = Field(default=None, max_length=200, pattern=r"^[\w.-]+$", description="a name of the list")
     from_scratch: bool = False
     fine_tune: bool = False
+    warm_start: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9]{1,32}$",
+        description="id of a training, to begin from its best model",
+    )
     size: int | None = Field(default=None, ge=8, le=4096, description="edge of the input in pixels")
     hidden_units: int | None = Field(default=None, ge=0, le=65536)
     learning_rate: Annotated[float, Field(gt=0, lt=10)] | None = None

@@ -63,7 +63,12 @@ class Beat:
 def add_training(
     connection: Connection, project_id: int, user_id: int | None, name: str, wanted: TrainingInput, now: datetime
 ) -> Row[Any]:
-    """Queue a training on the project's images and labels as they are now. Raises as `freeze` does."""
+    """Queue a training on the project's images and labels as they are now.
+
+    Raises as `freeze` does, and where the training that it is to begin from is not there, or has no model.
+    """
+    if wanted.warm_start is not None:
+        _check_trained(find_job(connection, project_id, wanted.warm_start))
     version = freeze(
         connection, project_id, now, wanted=wanted.labels, unlabelled=wanted.unlabelled_as_negative
     )  # fmt: skip
@@ -75,8 +80,7 @@ def add_export(
 ) -> Row[Any]:
     """Queue the export of a training's model. Raises NotFound or Conflict where there is none."""
     trained = find_job(connection, project_id, wanted.training)
-    if trained.kind != Kind.TRAINING or trained.state not in (State.DONE, State.CANCELLED):
-        raise Conflict("Only a training that has ended has a model to export.", "NOT_TRAINED")
+    _check_trained(trained)
     return _add(connection, project_id, user_id, Kind.EXPORT, trained.name, wanted, now, None)
 
 
@@ -216,6 +220,11 @@ def count_death(database: Database, job_id: int, worker: str) -> int:
     with database.writing() as connection:
         died = connection.execute(_own(job_id, worker).values(deaths=jobs.c.deaths + 1).returning(jobs.c.deaths))
         return int(died.scalar_one_or_none() or 0)
+
+
+def _check_trained(job: Row[Any]) -> None:
+    if job.kind != Kind.TRAINING or job.state not in (State.DONE, State.CANCELLED):
+        raise Conflict("Only a training that has ended has a model to export or to begin from.", "NOT_TRAINED")
 
 
 def _own(job_id: int, worker: str) -> Any:

@@ -27,7 +27,7 @@ from studio.routes.wire import In, Name, Out, body, created, read_model
 trainings = Routes("trainings", __name__, url_prefix="/studio/v1/projects/<project>")
 
 LabelName = Annotated[str, Field(min_length=1, max_length=200)]
-UNTRAINABLE = ("DATASET_EMPTY", "NOT_FOUND")
+UNTRAINABLE = ("DATASET_EMPTY", "NOT_FOUND", "JOB_NOT_FOUND", "NOT_TRAINED")
 READ_OUT_EXAMPLE: Any = {
     "task": "single_label", "images": 2527, "left_out": 0, "labels": [{"label": "glass", "images": 501}],
     "train": 2022, "validation": 505, "test": 0, "reading_s": 42.1, "images_a_second": 60.0, "measured": False,

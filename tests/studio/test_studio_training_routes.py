@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from studio_rig import Workplace
 
 from studio.access.privileges import Scope
@@ -200,3 +200,22 @@ def test_trainings_that_are_asked_for_at_once_learn_one_version(labelled: Workpl
         queued = list(pool.map(lambda caller: caller.post(f"{labelled.path}/trainings", wanted, 201), callers))
     assert len({job["id"] for job in queued}) == 4
     assert len({job["dataset"] for job in queued}) == 1
+
+
+def test_a_training_begins_from_a_model_of_its_own_project_alone(labelled: Workplace) -> None:
+    first = train(labelled)["id"]
+    path, wanted = f"{labelled.path}/trainings", {"name": "second", "training": {"warm_start": first}}
+    assert labelled.caller.refused("POST", path, json=wanted) == (409, "NOT_TRAINED")
+    with labelled.rig.parts.database.writing() as connection:
+        connection.execute(update(jobs).values(state="done"))
+    second = labelled.caller.post(path, wanted, 201)
+    assert second["training"]["warm_start"] == first
+    root = labelled.rig.parts.settings.jobs_folder
+    with labelled.rig.parts.database.reading() as connection:
+        row = connection.execute(select(jobs).where(jobs.c.public_id == second["id"])).one()
+    command = JobFolder(root, second["id"]).command(row)
+    assert command[command.index("--warm-start") + 1] == str(root / first / "run")
+    other = labelled.rig.workplace()
+    (label,) = other.add_labels("cup")
+    other.label(other.add_images(1), label)
+    assert other.caller.refused("POST", f"{other.path}/trainings", json=wanted) == (404, "JOB_NOT_FOUND")

@@ -2,7 +2,7 @@ import { Anchor, NumberInput, Select, SimpleGrid, Slider, Stack, Switch, Text, I
 import { Link } from "react-router";
 import { bytes } from "@/components/words";
 import { BLANK, type TrainForm } from "@/pages/train/form";
-import { useBackbones } from "@/pages/train/jobs";
+import { useBackbones, useModels } from "@/pages/train/jobs";
 
 const SCRATCH = "from scratch";
 
@@ -17,6 +17,7 @@ interface Props {
 /** What an expert may want otherwise. Where a box is empty, the trainer chooses by the data. */
 export function Advanced({ project, form, flagged, change }: Props) {
   const backbones = useBackbones(project).data ?? [];
+  const models = useModels(project).data ?? [];
   const networks = backbones.map(({ name, built_in, size_bytes }) => ({
     value: name,
     label: `${name === "onsight-small" ? "Small" : name} (${built_in ? "comes with Onsight" : "added here"}, ${bytes(size_bytes)})`,
@@ -69,6 +70,16 @@ export function Advanced({ project, form, flagged, change }: Props) {
           onChange={(value) =>
             change(value === SCRATCH ? { fromScratch: true, fineTune: false } : { fromScratch: false, backbone: value === networks[0]?.value ? null : value })
           }
+        />
+        <Select
+          label="Begin from"
+          description="The best weights of a model of the same form; its labels are matched by name."
+          placeholder="Nothing: as if it were the first"
+          clearable
+          searchable
+          data={models.map(({ id, name }) => ({ value: id, label: name }))}
+          value={form.warmStart}
+          onChange={(warmStart) => change({ warmStart })}
         />
         <Select
           label="Augmentation"

@@ -19,6 +19,8 @@ export interface TrainForm {
   /** Of the list of networks; null for the studio's own choice. */
   backbone: string | null;
   fromScratch: boolean;
+  /** Id of a training to begin from. */
+  warmStart: string | null;
   fineTune: boolean;
   classWeighting: boolean;
   augmentation: NonNullable<TrainingInput["augmentation"]>;
@@ -42,6 +44,7 @@ export const BLANK: TrainForm = {
   testPercent: 0,
   backbone: null,
   fromScratch: false,
+  warmStart: null,
   fineTune: false,
   classWeighting: false,
   augmentation: "light",
@@ -71,6 +74,7 @@ export function inputOf(form: TrainForm, chosen: string[]): TrainingInput {
     test_fraction: form.testPercent / 100,
     backbone: form.fromScratch ? null : form.backbone,
     from_scratch: form.fromScratch,
+    warm_start: form.warmStart,
     fine_tune: form.fineTune && !form.fromScratch,
     class_weighting: form.classWeighting,
     augmentation: form.augmentation,
@@ -98,6 +102,7 @@ export function formOf(name: string, input: TrainingInput, panel: string[]): Tra
     testPercent: Math.round((input.test_fraction ?? 0) * 100),
     backbone: input.backbone ?? null,
     fromScratch: input.from_scratch ?? false,
+    warmStart: input.warm_start ?? null,
     fineTune: input.fine_tune ?? false,
     classWeighting: input.class_weighting ?? false,
     augmentation: input.augmentation ?? BLANK.augmentation,

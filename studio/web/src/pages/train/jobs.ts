@@ -145,3 +145,12 @@ export function useTrain(project: string) {
     onSettled: () => refresh(project),
   });
 }
+
+/** To begin from: the newest first. */
+export function useModels(project: string) {
+  return useQuery({
+    queryKey: ["models", project, "choices"],
+    queryFn: () => take(api.GET("/studio/v1/projects/{project}/models", { params: { path: { project }, query: { limit: 100 } } })),
+    select: (page) => page.models,
+  });
+}
