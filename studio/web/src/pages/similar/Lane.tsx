@@ -1,4 +1,4 @@
-import { ActionIcon, Button, Group, Kbd, Select, Skeleton, Stack, Switch, Text } from "@mantine/core";
+import { ActionIcon, Button, Group, Kbd, Select, Skeleton, Stack, Switch, Text, Tooltip } from "@mantine/core";
 import { useHotkeys } from "@mantine/hooks";
 import { IconCheck, IconTags, IconX } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
@@ -53,6 +53,7 @@ export function Lane({ project }: { project: string }) {
       ),
   });
   const open = candidates.data?.images.filter((each) => !settled.has(each.image)) ?? [];
+  const likely = open.filter((each) => each.score > 0);
   const current = open[0];
   const isDone = candidates.isSuccess && candidates.data.images.length > 0 && open.length === 0;
   useEffect(() => {
@@ -104,9 +105,11 @@ export function Lane({ project }: { project: string }) {
         />
         <Switch label="Only images without a label" checked={unlabelled} onChange={(event) => setUnlabelled(event.currentTarget.checked)} mb={8} />
         <Group gap="xs" ml="auto">
-          <Button disabled={!may || open.length === 0} color="teal" variant="light" leftSection={<IconCheck size={16} />} onClick={() => accept(open.map((each) => each.image))}>
-            Accept all {open.length}
-          </Button>
+          <Tooltip label={`Those that look more like ${label?.name ?? "it"} than like anything else.`}>
+            <Button disabled={!may || likely.length === 0} color="teal" variant="light" leftSection={<IconCheck size={16} />} onClick={() => accept(likely.map((each) => each.image))}>
+              Accept the {likely.length} likely ones
+            </Button>
+          </Tooltip>
           <Button disabled={!may} variant="subtle" loading={undo.isPending} onClick={() => undo.mutate()} rightSection={<Kbd>u</Kbd>}>
             Undo
           </Button>
@@ -114,7 +117,7 @@ export function Lane({ project }: { project: string }) {
       </Group>
       {current && label && (
         <Text size="sm" c="dimmed" role="status">
-          Is it {label.name}? <Kbd>a</Kbd> yes, <Kbd>x</Kbd> no. The framed one is next.
+          Is it {label.name}? <Kbd>a</Kbd> yes, <Kbd>x</Kbd> no. The framed one is next. The number says how much rather it looks like {label.name} than like others.
         </Text>
       )}
       {candidates.isError && !unknown && <Trouble error={candidates.error} retry={() => void candidates.refetch()} />}
@@ -131,7 +134,7 @@ export function Lane({ project }: { project: string }) {
       )}
       <div className={classes.tiles} role="list" aria-label="Candidates">
         {open.map((each, place) => (
-          <Tile key={each.image} project={project} image={each.image} name={each.name} current={place === 0}>
+          <Tile key={each.image} project={project} image={each.image} name={each.name} current={place === 0} score={each.score.toFixed(2)}>
             <ActionIcon color="red" variant="filled" radius="xl" disabled={!may} aria-label={`Reject ${each.name}`} onClick={() => refuse([each.image])}>
               <IconX size={16} />
             </ActionIcon>
