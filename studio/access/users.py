@@ -87,9 +87,15 @@ def delete_user(connection: Connection, user: Row[Any]) -> None:
 
     Raises Conflict where no admin, or no owner of one of their projects, would be left.
     """
-    _require_other_owners(connection, user.id)
+    alone = _owned_alone(connection, user.id)
     connection.execute(delete(users).where(users.c.id == user.id))
     _require_an_admin(connection)
+    if alone:  # raised within the transaction as well
+        raise Conflict(
+            f"projects: {len(alone)} would have no owner, {alone[0]!r} among them. Make another member the owner of"
+            " each, or delete it.",
+            "LAST_OWNER",
+        )
 
 
 def there_is_none(connection: Connection) -> bool:
@@ -105,7 +111,8 @@ def _require_an_admin(connection: Connection) -> None:
         raise Conflict("There must be an admin left. Make another user an admin first.", "LAST_ADMIN")
 
 
-def _require_other_owners(connection: Connection, user_id: int) -> None:
+def _owned_alone(connection: Connection, user_id: int) -> Sequence[str]:
+    """Names of the projects that this user alone owns."""
     other = members.alias()
     has_other = exists().where(
         other.c.project_id == members.c.project_id,
@@ -114,10 +121,4 @@ def _require_other_owners(connection: Connection, user_id: int) -> None:
     )
     owned = members.c.role == ProjectRole.OWNER.value, members.c.user_id == user_id
     alone = select(projects.c.name).join(members, members.c.project_id == projects.c.id).where(*owned, ~has_other)
-    names = connection.scalars(alone.order_by(projects.c.id)).all()
-    if names:
-        raise Conflict(
-            f"projects: {len(names)} would have no owner, {names[0]!r} among them. Make another member the owner of"
-            " each, or delete it.",
-            "LAST_OWNER",
-        )
+    return connection.scalars(alone.order_by(projects.c.id)).all()
