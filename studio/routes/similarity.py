@@ -239,12 +239,12 @@ def near_duplicates(project: str) -> DuplicateGroups:
     asked = read_query(GroupsQuery)
     with context().database.reading() as connection:
         found = _features(connection)
-        known = context().neighbours.of(this_project().id, found, _WAIT_S)
-        if not isinstance(known, Neighbours):
-            return DuplicateGroups(
-                state="working", done=known.done, total=known.total, groups=[], count=0, spare=0,
-                threshold=asked.threshold,
-            )  # fmt: skip
+    known = context().neighbours.of(this_project().id, found, _WAIT_S)  # without a connection: others need it
+    if not isinstance(known, Neighbours):
+        return DuplicateGroups(
+            state="working", done=known.done, total=known.total, groups=[], count=0, spare=0, threshold=asked.threshold
+        )
+    with context().database.reading() as connection:
         groups = sorted(known.groups(asked.threshold), key=lambda rows: (-len(rows), int(rows[0])))
         shown = [_group(connection, found, rows) for rows in groups[: asked.limit]]
     return DuplicateGroups(
@@ -265,9 +265,10 @@ def doubted(project: str) -> Doubts:
     """Before anything was trained: images whose nearest neighbours agree on another label. The surest first."""
     with context().database.reading() as connection:
         found = _features(connection)
-        known = context().neighbours.of(this_project().id, found, _WAIT_S)
-        if not isinstance(known, Neighbours):
-            return Doubts(state="working", done=known.done, total=known.total, issues=[], count=0)
+    known = context().neighbours.of(this_project().id, found, _WAIT_S)
+    if not isinstance(known, Neighbours):
+        return Doubts(state="working", done=known.done, total=known.total, issues=[], count=0)
+    with context().database.reading() as connection:
         names = [label.name for label in list_labels(connection, this_project().id)]
         all_of_them = doubts(known.nearest, default_places(connection, this_project().id, found), len(names))
         told = _told(connection, found, [doubt.row for doubt in all_of_them[:500]])

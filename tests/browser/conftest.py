@@ -12,9 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from real_browser import chromium, playwright
-from running_studio import RunningStudio, running_studio
-
-PAGES = "ONSIGHT_STUDIO_PAGES_FOLDER"
+from running_studio import PAGES, RunningStudio, running_studio
 
 
 @pytest.fixture(scope="module")  # no longer: while it runs, no other event loop can, neither a browser's nor a client's
